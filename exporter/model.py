@@ -1,0 +1,103 @@
+"""What an import API says about its jobs, as plain data: no I/O, no Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a job or a file stands; the closed set behind every `state` label.
+
+    `UNCOMMITTED` is a two-phase job that waits for a commit by its owner and never ends by itself.
+    `UNKNOWN` is a word that this exporter has not heard of.
+    """
+
+    PENDING = "Pending"
+    IMPORTING = "Importing"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    UNCOMMITTED = "Uncommitted"
+    UNKNOWN = "Unknown"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the API considers the job over: Completed or Failed."""
+        return self is State.COMPLETED or self is State.FAILED
+
+
+class ErrorClass(StrEnum):
+    """Why a job or a list could not be read; the closed set behind every `error` label."""
+
+    TIMEOUT = "timeout"
+    CONNECT = "connect"
+    TLS = "tls"
+    AUTH = "auth"
+    NOT_FOUND = "not_found"
+    EXPIRED = "expired"
+    RATE_LIMITED = "rate_limited"
+    HTTP = "http"
+    API = "api"
+    PAYLOAD = "payload"
+    STARVED = "starved"
+
+
+class Source(StrEnum):
+    """Who named a job: the configuration, a file of `job_lists`, or discovery; the first that holds."""
+
+    CONFIG = "config"
+    LIST = "list"
+    DISCOVERY = "discovery"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of a job (`details[]`), entries of the same name merged into one.
+
+    Ratios are 0 to 1, sizes bytes, times seconds since the epoch. None: the API did not say.
+    """
+
+    name: str
+    state: State
+    progress: float | None = None
+    size: float | None = None
+    rows: float | None = None
+    imported_rows: float | None = None
+    completed_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One import job as the API last described it (`data` of a getProgress reply).
+
+    Ratios are 0 to 1, sizes bytes, times seconds since the epoch. None: the API did not say.
+    `files` are merged by name and ordered by it; None where `details` is absent or null.
+    `file_states` counts the entries of `details` one by one, duplicates included; None likewise.
+    """
+
+    job_id: str
+    collection_name: str
+    state: State
+    progress: float | None = None
+    size: float | None = None
+    rows: float | None = None
+    imported_rows: float | None = None
+    completed_at: float | None = None
+    reason: str = ""
+    files: tuple[File, ...] | None = None
+    file_states: Mapping[State, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedJob:
+    """One record of the list endpoint (`data.records[]`)."""
+
+    job_id: str
+    collection_name: str
+    state: State
+
+
+def id_order(job_id: str) -> tuple[int, str]:
+    """Sort key that puts younger job ids higher: decimal ids by value, others by length, then by letter."""
+    return (len(job_id), job_id)
