@@ -98,6 +98,14 @@ class ListedJob:
     state: State
 
 
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """One page of the list as sent, duplicates included. `count` is the server's word, often wrong, or None."""
+
+    jobs: tuple[ListedJob, ...]
+    count: int | None = None
+
+
 def id_order(job_id: str) -> tuple[int, str]:
     """Sort key that puts younger job ids higher: decimal ids by value, others by length, then by letter."""
     return (len(job_id), job_id)
