@@ -1,0 +1,175 @@
+"""Configuration from a file, the environment or a mapping, with all that it names, into one checked whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from exporter.config import rules
+from exporter.config.credentials import CredentialReader, Credentials
+from exporter.config.document import LARGEST, Document, read_document
+from exporter.config.files import FileError, FileReader
+from exporter.config.joblists import JobLists
+from exporter.config.problems import Problem, from_pydantic, outside, report
+from exporter.config.schema import Config
+from exporter.config.secret import Secret
+
+_KEY, _CLUSTER, _URL, _JOBS = "ZILLIZ_API_KEY", "ZILLIZ_CLUSTER_ID", "ZILLIZ_BASE_URL", "ZILLIZ_JOB_IDS"
+_VARIABLES: Final = {
+    "clusters[0].api_key": _KEY,
+    "clusters[0].cluster_id": _CLUSTER,
+    "clusters[0].base_url": _URL,
+    "clusters[0].jobs": _JOBS,
+}
+_WHAT_TO_DO: Final = (
+    f"write one (config.example.yaml shows how), name another with --config.file, or set {_KEY} and {_CLUSTER}"
+)
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; each of `errors` says where, what is wrong and what would be right."""
+
+    def __init__(self, errors: tuple[str, ...]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A usable configuration, and what the files that it names held when it was loaded.
+
+    `keys` and `listed` go by cluster_id; `listed` are the ids of job_lists without those in `jobs`.
+    `list_problems` are files of job_lists that could not be used; `warnings` is everything else that is unwise.
+    """
+
+    config: Config
+    keys: Mapping[str, Secret | None]
+    listed: Mapping[str, tuple[str, ...]]
+    warnings: tuple[str, ...] = ()
+    list_problems: tuple[str, ...] = ()
+
+
+class Loader:
+    """Loads one configuration again and again. Not thread-safe: one reload at a time."""
+
+    def __init__(self, path: Path | None, environ: Mapping[str, str]) -> None:
+        """`path`: the configuration file; None: the environment variables alone are the configuration."""
+        self._path = path
+        self._environ = environ
+        self._mapping: Mapping[str, Any] | None = None
+        self._directory = Path.cwd() if path is None else path.absolute().parent
+        self._files = FileReader()
+        self._lists = JobLists()
+        self._good: tuple[Document, int, Config] | None = None
+
+    @classmethod
+    def at_default(cls, path: Path, environ: Mapping[str, str]) -> Loader:
+        """Use the file at the default path, or where there is none the environment, if it says anything."""
+        from_environment = not os.path.lexists(path) and bool(environ.get(_KEY) or environ.get(_CLUSTER))
+        return cls(None if from_environment else path, environ)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Loader:
+        """Use a configuration made by a program, in the shape of the file; relative paths start at the working one."""
+        loader = cls(None, environ or {})
+        loader._mapping = mapping
+        return loader
+
+    def load(self) -> Loaded:
+        """Read and check everything. Raises ConfigError with all that is wrong; then the next call starts afresh."""
+        self._files = FileReader()
+        document, mode = self._document()
+        credentials = self._credentials(document, mode)
+        problems = [*document.problems]
+        problems += outside([*rules.check(document.data), *credentials.problems], document.unreadable)
+        config = None
+        try:
+            config = Config.model_validate(document.data, context={"directory": self._directory})
+        except ValidationError as error:
+            problems += outside(from_pydantic(error), document.unreadable)
+        if problems or config is None:
+            raise ConfigError(self._report(problems, document))
+        self._good = document, mode, config
+        return self._gather(document, config, credentials)
+
+    def load_last_good(self) -> Loaded | None:
+        """Read again what the last good configuration names, after `load` refused a newer one.
+
+        None where there never was a good one, or where a key or certificate of it cannot be read now.
+        """
+        if self._good is None:
+            return None
+        document, mode, config = self._good
+        credentials = self._credentials(document, mode)
+        return None if credentials.problems else self._gather(document, config, credentials)
+
+    def changed(self) -> bool:
+        """Whether the content of any file involved differs from what was last read. Never raises."""
+        return self._files.changed()
+
+    def _document(self) -> tuple[Document, int]:
+        """Return the document, and the permission bits of the file that it came from (0: no file)."""
+        if self._mapping is not None:
+            return Document(dict(self._mapping)), 0
+        if self._path is None:
+            return Document(_from_environment(self._environ)), 0
+        try:
+            content = self._files.read(str(self._path.absolute()), LARGEST)
+        except FileError as error:
+            text = f"{self._path}: {error}"
+            raise ConfigError((f"{text}; {_WHAT_TO_DO}" if error.vanished else text,)) from None
+        return read_document(content.data), content.mode
+
+    def _credentials(self, document: Document, mode: int) -> Credentials:
+        return CredentialReader(self._directory, self._environ, self._files, mode).read(document.data)
+
+    def _gather(self, document: Document, config: Config, credentials: Credentials) -> Loaded:
+        patterns = tuple(pattern for cluster in config.clusters for pattern in cluster.job_lists)
+        list_problems = self._lists.refresh(patterns, self._files)
+        listed = {}
+        for cluster in config.clusters:
+            configured = frozenset(cluster.jobs)
+            ids = self._lists.ids(cluster.job_lists)
+            listed[cluster.cluster_id] = tuple(job_id for job_id in ids if job_id not in configured)
+        return Loaded(
+            config=config,
+            keys=credentials.keys,
+            listed=listed,
+            warnings=self._report(credentials.warnings, document),
+            list_problems=list_problems,
+        )
+
+    def _report(self, problems: Iterable[Problem], document: Document) -> tuple[str, ...]:
+        texts = report(problems, document.lines, "the configuration" if self._path is None else str(self._path))
+        if self._path is None and self._mapping is None:
+            return tuple(_in_variables(text) for text in texts)
+        return texts
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
+    """Write the variables as a document. Raises ConfigError where one that is needed is missing."""
+    missing = [name for name in (_KEY, _CLUSTER) if not environ.get(name)]
+    if len(missing) == 2:
+        raise ConfigError((f"no configuration: {_WHAT_TO_DO}",))
+    if missing:
+        raise ConfigError((f"{missing[0]}: is not set; without a configuration file both {_KEY} and {_CLUSTER} are",))
+    jobs = [job_id.strip() for job_id in environ.get(_JOBS, "").split(",")]
+    cluster = {
+        "cluster_id": environ[_CLUSTER],
+        "api_key": environ[_KEY].rstrip("\r\n"),
+        "base_url": environ.get(_URL) or None,
+        "jobs": [job_id for job_id in jobs if job_id],
+    }
+    return {"clusters": [cluster]}
+
+
+def _in_variables(text: str) -> str:
+    for place, variable in _VARIABLES.items():
+        if text.startswith(place):
+            return variable + text.removeprefix(place)
+    return text

@@ -1,0 +1,134 @@
+"""What is wrong with a configuration, said to a reader: where, what, and what would be right, but never a value."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import BaseModel, ValidationError
+
+from exporter.config.schema import Cluster, Config, Discovery, Files, Scrape, TlsConfig
+
+Location = tuple[str | int, ...]
+
+MOST: Final = 100
+_SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
+    "": Config,
+    "clusters": Cluster,
+    "discovery": Discovery,
+    "tls_config": TlsConfig,
+    "scrape": Scrape,
+    "files": Files,
+}
+# A key is shown only if it looks like one: in `{api_key:abc}` the key, as YAML reads it, holds the secret.
+_LOOKS_LIKE_A_KEY = re.compile(r"[A-Za-z][A-Za-z_.-]{0,31}")
+_UNKNOWN = "<unknown key>"
+_REQUIRED: Final[Mapping[str, str]] = {
+    "clusters": "is required; list at least one cluster",
+    "cluster_id": "is required; Zilliz Cloud shows it in its console, such as in01-0123456789abcde",
+}
+_SENTENCES: Final[Mapping[str, str]] = {
+    "string_type": "must be text; put it in quotes",
+    "tuple_type": "must be a list",
+    "model_type": "must be a mapping of keys to values",
+    "int_type": "must be a whole number",
+    "int_parsing_size": "must be a smaller number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "string_too_long": "is longer than {max_length} characters",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be {ge:g} or more",
+    "less_than_equal": "must be {le:g} or less",
+    "literal_error": "must be {expected}",
+    "rule": "{sentence}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, at one place of the document."""
+
+    location: Location
+    sentence: str
+
+
+def from_pydantic(error: ValidationError) -> Iterator[Problem]:
+    """Say in our words what pydantic found, out of locations and types alone: its own texts show values."""
+    for item in error.errors(include_url=False, include_input=False):
+        location = tuple(item["loc"])
+        if item["type"] == "extra_forbidden":
+            yield Problem(location, _unknown_key(location))
+        elif item["type"] == "missing":
+            yield Problem(location, _REQUIRED[str(location[-1])])
+        else:
+            yield Problem(location, _SENTENCES.get(item["type"], "is not valid").format(**item.get("ctx", {})))
+
+
+def report(problems: Iterable[Problem], lines: Mapping[Location, int], document: str) -> tuple[str, ...]:
+    """Write one line per problem, in the order of the document, at most `MOST` and a line that counts the rest.
+
+    `document` names what is wrong where a problem is about the whole.
+    """
+
+    def order(problem: Problem) -> tuple[int, str]:
+        return _line(problem.location, lines) or 0, path(problem.location)
+
+    texts = []
+    for problem in sorted(set(problems), key=order):
+        line = _line(problem.location, lines)
+        where = path(problem.location) or document
+        texts.append(f"{where}: {problem.sentence}" + (f" (line {line})" if line else ""))
+    if len(texts) > MOST:
+        texts[MOST:] = [f"and {len(texts) - MOST} more errors"]
+    return tuple(texts)
+
+
+def path(location: Location) -> str:
+    """Write a location as `clusters[1].jobs[0]`; what does not look like a key is not shown."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += ("." if text else "") + (part if _is_shown(part) else _UNKNOWN)
+    return text
+
+
+def _is_shown(key: str) -> bool:
+    return _LOOKS_LIKE_A_KEY.fullmatch(key) is not None
+
+
+def _line(location: Location, lines: Mapping[Location, int]) -> int | None:
+    for end in range(len(location), -1, -1):
+        line = lines.get(location[:end])
+        if line is not None:
+            return line
+    return None
+
+
+def _unknown_key(location: Location) -> str:
+    names = [part for part in location if isinstance(part, str)]
+    key, section = names[-1], names[-2] if len(names) > 1 else ""
+    known = [*_SECTIONS[section].model_fields]
+    near = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1, cutoff=0.7)
+    if near:
+        return f'is not a known key; did you mean "{near[0]}"?'
+    homes = [name for name, model in _SECTIONS.items() if key in model.model_fields]
+    if homes:
+        return f"does not belong here; it belongs in {_place(homes[0])}"
+    return f"is not a known key; known here are {', '.join(known)}"
+
+
+def _place(section: str) -> str:
+    return f'"{section}"' if section else "the top level"
+
+
+def outside(problems: Iterable[Problem], unreadable: Collection[Location]) -> Iterator[Problem]:
+    """Leave out problems at places that could not be read: they only follow from that."""
+    for problem in problems:
+        if not any(problem.location[:end] in unreadable for end in range(len(problem.location) + 1)):
+            yield problem
