@@ -1,0 +1,172 @@
+"""Zilliz Cloud's import API: key, clusters, projects, pages of the list, and its error codes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from exporter.demo.clock import ScenarioClock
+from exporter.demo.jobs import Jobs
+from exporter.demo.scenario import FileMoment, JobScript, Moment, Phase, TaskPhase
+from exporter.demo.wire import Reply, Request
+
+_ROOT = "/v2/vectordb/jobs/import/"
+_PROGRESS = {_ROOT + "getProgress", _ROOT + "get_progress", _ROOT + "describe"}
+_LIST = _ROOT + "list"
+_CLUSTER_ID = re.compile(r"in\d\d-[\w-]+")
+
+
+class _RefusedError(Exception):
+    """An error of the API's own, sent under HTTP 200."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(code, message)
+        self.reply = _json({"code": code, "message": message})
+
+
+class CloudApi:
+    """The control plane, with all clusters of one organisation.
+
+    `keys` are those it accepts. A wrong one is refused as `refusal` says: under HTTP 200 with code 21119 or with HTTP
+    401 and code 80001; the documents leave open which. `filters_list` is whether collection and database narrow the
+    list, which they leave open too.
+    """
+
+    def __init__(self, clock: ScenarioClock, keys: Iterable[str]) -> None:
+        """Begin without any cluster."""
+        self.keys = set(keys)
+        self.refusal: Literal[200, 401] = 200
+        self.filters_list = True
+        self.clusters: dict[str, Jobs] = {}
+        self._clock = clock
+
+    def answer(self, request: Request) -> Reply:
+        """Answer as the control plane does."""
+        if request.method != "POST" or (request.path != _LIST and request.path not in _PROGRESS):
+            return Reply(404, b"404 page not found", "text/plain")
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme != "Bearer" or key not in self.keys:
+            return self._refuse()
+        if not isinstance(request.json, dict):
+            return _RefusedError(80000, "Incorrect parameter: the request body is not a JSON object.").reply
+        try:
+            jobs = self._cluster(request.fields)
+            return self._list(jobs, request.fields) if request.path == _LIST else self._progress(jobs, request.fields)
+        except _RefusedError as refusal:
+            return refusal.reply
+
+    def _refuse(self) -> Reply:
+        if self.refusal == 401:
+            return _json({"code": 80001, "message": "The token is illegal."}, 401)
+        return _json({"code": 21119, "message": "The API key is illegal."})
+
+    def _cluster(self, fields: Mapping[str, object]) -> Jobs:
+        cluster = _text(fields, "clusterId")
+        project, region = _text(fields, "projectId"), _text(fields, "regionId")
+        if project or region:
+            if cluster or not project:
+                raise _RefusedError(96005, "Invalid projectId: give projectId with regionId, and no clusterId.")
+            if not region:
+                raise _RefusedError(96001, "Invalid regionId: it is required with projectId.")
+            cluster = f"{project}/{region}"
+        elif not cluster:
+            raise _RefusedError(96025, "The clusterId is empty.")
+        elif not _CLUSTER_ID.fullmatch(cluster):
+            raise _RefusedError(96036, f"Invalid clusterId: {cluster}.")
+        jobs = self.clusters.get(cluster)
+        if jobs is None:
+            raise _RefusedError(96018, f"The cluster does not exist: {cluster}.")
+        return jobs
+
+    def _progress(self, jobs: Jobs, fields: Mapping[str, object]) -> Reply:
+        job_id = str(fields.get("jobId") or "")
+        if not job_id:
+            raise _RefusedError(80000, "Incorrect parameter: jobId is required.")
+        time = self._clock.time()
+        script = jobs.find(job_id, time)
+        moment = None if script is None else script.at(time)
+        if script is None or moment is None:
+            raise _RefusedError(96026, f"The job does not exist: {job_id}.")
+        return _json({"code": 0, "data": self._describe(script, moment)})
+
+    def _describe(self, script: JobScript, moment: Moment) -> dict[str, object]:
+        failed = moment.state is Phase.FAILED
+        described: dict[str, object] = {
+            "jobId": script.job_id,
+            "collectionName": script.collection_name,
+            "fileName": _plain(script.files[0].paths) if script.files else "",
+            "fileSize": moment.size,
+            "state": moment.state,
+            "progress": moment.progress,
+            "completeTime": self._when(moment.completed_at, None if failed else ""),
+            "reason": moment.reason,
+            "totalRows": moment.rows,
+            "importedRows": moment.imported_rows,
+            "details": [self._describe_file(file) for file in moment.files],
+        }
+        if failed:
+            del described["importedRows"]
+        return described
+
+    def _describe_file(self, file: FileMoment) -> dict[str, object]:
+        return {
+            "fileName": _plain(file.paths),
+            "fileSize": file.size,
+            "state": "Importing" if file.state is TaskPhase.IN_PROGRESS else file.state,
+            "progress": file.progress,
+            "completeTime": self._when(file.completed_at, ""),
+            "reason": file.reason,
+            "totalRows": file.rows,
+        }
+
+    def _when(self, at: float | None, unset: str | None) -> str | None:
+        return unset if at is None else self._clock.timestamp(at)
+
+    def _list(self, jobs: Jobs, fields: Mapping[str, object]) -> Reply:
+        size = _number(fields, "pageSize", 10)
+        if not 1 <= size <= 100:
+            raise _RefusedError(96008, f"Invalid pageSize: {size}; it is 1 to 100.")
+        page = _number(fields, "currentPage", 1)
+        if not 1 <= page <= 2**31 - 1:
+            raise _RefusedError(96009, f"Invalid currentPage: {page}; it begins at 1.")
+        collection, database = _text(fields, "collectionName"), _text(fields, "dbName")
+        time = self._clock.time()
+        found = [
+            script
+            for script in jobs.present(time)
+            if not self.filters_list
+            or (collection in {"", script.collection_name} and database in {"", script.db_name})
+        ]
+        shown = [(script, script.at(time)) for script in found[(page - 1) * size : page * size]]
+        records = [
+            {
+                "collectionName": script.collection_name,
+                "jobId": script.job_id,
+                "state": "InProgress" if moment.state is Phase.IMPORTING else moment.state,
+            }
+            for script, moment in shown
+            if moment is not None
+        ]
+        return _json(
+            {"code": 0, "data": {"count": len(found), "currentPage": page, "pageSize": size, "records": records}}
+        )
+
+
+def _plain(paths: tuple[str, ...]) -> str:
+    return ",".join(paths)
+
+
+def _text(fields: Mapping[str, object], name: str) -> str:
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _number(fields: Mapping[str, object], name: str, default: int) -> int:
+    value = fields.get(name, default)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _json(content: Mapping[str, object], status: int = 200) -> Reply:
+    return Reply(status, json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode())

@@ -1,0 +1,199 @@
+"""The simulated API as a running server: both dialects on loopback, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from exporter.demo.clock import ScenarioClock
+from exporter.demo.cloud import CloudApi
+from exporter.demo.faults import Faults
+from exporter.demo.jobs import Jobs, Series
+from exporter.demo.milvus import MilvusApi
+from exporter.demo.scenario import JobScript
+from exporter.demo.wire import Answer, Connection, Reply, Request
+
+CLUSTER = "in01-0123456789abcde"
+"""The Zilliz Cloud cluster that is there from the start."""
+MILVUS = "milvus"
+"""Names the Milvus wherever a cluster is named."""
+KEY = "demo-key"
+"""The key that Zilliz Cloud accepts unless told otherwise."""
+
+
+class SimulatedApi:
+    """Zilliz Cloud's control plane at `url` and one Milvus at `milvus_url`.
+
+    Everything may be called from any thread. `requests` are all requests since the last `reset`, of which at most
+    `keep_requests` are kept. `latency`, seconds before each reply, may be changed at any time.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: ScenarioClock | None = None,
+        latency: float = 0.0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        milvus_port: int = 0,
+        ssl_context: ssl.SSLContext | None = None,
+        keep_requests: int = 100_000,
+        seed: int = 0,
+    ) -> None:
+        """Nothing listens before `start`; port 0 takes any, and keeps it over a stop and another start."""
+        self.clock = clock or ScenarioClock()
+        self.latency = latency
+        self.faults = Faults()
+        self.cloud = CloudApi(self.clock, {KEY})
+        self.cloud.clusters[CLUSTER] = Jobs()
+        self.milvus = MilvusApi(self.clock, {}, random.Random(seed))  # noqa: S311 - an order, no secret
+        self.connections_opened = 0
+        self._host = host
+        self._ports = [port, milvus_port]
+        self._ssl_context = ssl_context
+        self._requests: deque[Request] = deque(maxlen=keep_requests)
+        self._changed = threading.Condition()
+        self._connections: set[Connection] = set()
+        self._loop: asyncio.AbstractEventLoop
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> Self:
+        """Listen; raises OSError where that is not possible."""
+        if self._thread is not None:
+            raise RuntimeError("the simulated API is running already")
+        started = threading.Event()
+        errors: list[OSError] = []
+        self._thread = threading.Thread(target=self._run, args=(started, errors), name="simulated-api", daemon=True)
+        self._thread.start()
+        started.wait()
+        if errors:
+            self._thread.join()
+            self._thread = None
+            raise errors[0]
+        return self
+
+    def stop(self) -> None:
+        """Close the listeners and every connection; jobs, faults and requests stay."""
+        if self._thread is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+            self._thread = None
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Base URL of Zilliz Cloud."""
+        return self._url(self._ports[0])
+
+    @property
+    def milvus_url(self) -> str:
+        """Base URL of the Milvus."""
+        return self._url(self._ports[1])
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """The requests so far, in the order in which they came in."""
+        with self._changed:
+            return tuple(self._requests)
+
+    @property
+    def connections_open(self) -> int:
+        """Connections that are open now."""
+        return len(self._connections)
+
+    def wait_for_requests(self, count: int, timeout: float = 10.0) -> tuple[Request, ...]:
+        """Wait until so many requests have come in; TimeoutError where they do not."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self._requests) >= count, timeout):
+                raise TimeoutError(f"{len(self._requests)} of {count} requests within {timeout} s")
+            return tuple(self._requests)
+
+    def reset(self) -> None:
+        """Forget requests, counters and faults; jobs and connections stay."""
+        self.faults.clear()
+        with self._changed:
+            self._requests.clear()
+            self.connections_opened = 0
+
+    def jobs(self, cluster: str = CLUSTER) -> Jobs:
+        """The jobs of a cluster, of a project as `PROJECT/REGION`, or of `MILVUS`; a new one is made where needed."""
+        return self.milvus.jobs if cluster == MILVUS else self.cloud.clusters.setdefault(cluster, Jobs())
+
+    def add(self, *jobs: JobScript | Series, cluster: str = CLUSTER) -> None:
+        """Add jobs to a cluster."""
+        for job in jobs:
+            if isinstance(job, Series):
+                self.jobs(cluster).add_series(job)
+            else:
+                self.jobs(cluster).add(job)
+
+    def drop_connections(self) -> None:
+        """Close the connections that are open, as a server does with those that were idle too long."""
+        done = threading.Event()
+
+        def drop() -> None:
+            for connection in tuple(self._connections):
+                connection.close()
+            done.set()
+
+        self._loop.call_soon_threadsafe(drop)
+        done.wait()
+
+    def _url(self, port: int) -> str:
+        return f"{'http' if self._ssl_context is None else 'https'}://{self._host}:{port}"
+
+    def _run(self, started: threading.Event, errors: list[OSError]) -> None:
+        with asyncio.Runner() as runner:
+            runner.run(self._serve(started, errors))
+
+    async def _serve(self, started: threading.Event, errors: list[OSError]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        servers: list[asyncio.Server] = []
+        try:
+            for index, answer in enumerate((self.cloud.answer, self.milvus.answer)):
+                connect = partial(self._connect, answer)
+                server = await self._loop.create_server(
+                    connect, self._host, self._ports[index], ssl=self._ssl_context, backlog=1024
+                )
+                servers.append(server)
+                self._ports[index] = server.sockets[0].getsockname()[1]
+        except OSError as error:
+            errors.append(error)
+            self._stopping.set()
+        started.set()
+        await self._stopping.wait()
+        for server in servers:
+            server.close()
+        for connection in tuple(self._connections):
+            connection.abort()
+        while self._connections:
+            await asyncio.sleep(0)
+
+    def _connect(self, answer: Callable[[Request], Reply]) -> Connection:
+        with self._changed:
+            self.connections_opened += 1
+            number = self.connections_opened
+        return Connection(number, partial(self._answer, answer), self._connections)
+
+    def _answer(self, answer: Callable[[Request], Reply], request: Request) -> Answer:
+        with self._changed:
+            self._requests.append(request)
+            self._changed.notify_all()
+        return Answer(answer(request), self.latency, self.faults.pick(request))
