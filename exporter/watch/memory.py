@@ -82,11 +82,7 @@ class JobMemory:
             self._forget(job_id)
         for job_id in (*named.jobs, *named.listed, *self._discovered):
             self._put(self._named(job_id, sources[job_id], at))
-        self._events = [
-            (plan.next_event(watched, at.monotonic, rules), job_id)
-            for job_id, watched in self._watched.items()
-            if watched.settled and job_id not in self._recheck_due
-        ]
+        self._events = [(at.monotonic, job_id) for job_id, watched in self._watched.items() if watched.settled]
         heapq.heapify(self._events)
 
     def discover(self, named: Iterable[NamedJob], at: Moment, *, inherited: bool = False) -> None:
@@ -185,7 +181,7 @@ class JobMemory:
     def worst(self, now: float, most: int) -> list[JobView]:
         """At most `most` jobs for a person: unreadable ones first, then failed, unfinished and completed ones."""
         ids = heapq.nlargest(most, self._watched, key=self._worth)
-        return [view for job_id in ids if (view := self.view(job_id, now)) is not None]
+        return [self._view(watched, plan.exposure(watched, now, self._rules)) for watched in map(self.__getitem__, ids)]
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -208,9 +204,9 @@ class JobMemory:
             return watched
         return replace(watched, source=source, db_name=db_name)
 
-    def _view(self, watched: Watched, exposure: Exposure) -> JobView:
+    def _view(self, watched: Watched, exposure: Exposure | None) -> JobView:
         job = None
-        if exposure.up:
+        if exposure is not None and exposure.up:
             packed = self._packed.get(watched.job_id)
             job = watched.job if packed is None else _unpack(packed)
         return JobView(
@@ -220,8 +216,8 @@ class JobMemory:
             collection_name=watched.collection_name,
             db_name=watched.db_name,
             first_seen=watched.first_seen,
-            up=exposure.up,
-            error=exposure.error,
+            up=None if exposure is None else exposure.up,
+            error=None if exposure is None else exposure.error,
             refreshed=watched.refreshed,
             job=job,
         )
