@@ -1,0 +1,222 @@
+"""One cluster's import API: a job's progress, pages of the list of jobs, and one exchange explained."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
+
+from exporter.api.dialects import LIST_TARGET, Dialect, Target, progress_target
+from exporter.api.errors import ApiError, CallTimeoutError
+from exporter.api.parse import job_from, listed_jobs_from
+from exporter.api.transport import ClosedBeforeReplyError, Deadline, Reply, TlsSettings, Transport
+from exporter.api.values import encodable
+from exporter.api.verdict import reply_data, seconds_to_wait
+from exporter.config.secret import SHOWN, Secret
+from exporter.model import ErrorClass, Job, ListedJob
+
+Observe = Callable[[str, float, ErrorClass | None], None]
+
+_Answer = TypeVar("_Answer")
+
+# Replacing a shorter key in a reply would hit other words more often than the key.
+_SHORTEST_KEY_TO_HIDE: Final = 8
+_SECRET_HEADERS: Final = frozenset({"set-cookie", "authorization", "www-authenticate"})
+_LONGEST_EXPLAINED_REPLY: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """One cluster's API and how to reach it; names as in the configuration file."""
+
+    cluster_id: str
+    dialect: Dialect
+    base_url: str
+    key: Secret | None = None
+    db_name: str | None = None
+    project_id: str | None = None
+    region_id: str | None = None
+    progress_path: str = "getProgress"
+    concurrency: int = 16
+    proxy_url: str | None = None
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    server_name: str | None = None
+    insecure_skip_verify: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What was asked, answered and made of it, for a person to read; the key is `<secret>` throughout.
+
+    `status` is None and the reply empty where there was no complete reply.
+    """
+
+    request_line: str
+    request_headers: tuple[tuple[str, str], ...]
+    request_body: str
+    status: int | None
+    reply_headers: tuple[tuple[str, str], ...]
+    reply_text: str
+    outcome: Job | ApiError
+
+
+class ImportApi:
+    """The import jobs of one cluster; thread-safe. Every call raises ApiError, and nothing else.
+
+    `observe` is told of each attempt: its operation (`progress` or `list`), its seconds, and its error if any.
+    """
+
+    def __init__(self, settings: ApiSettings, *, observe: Observe) -> None:
+        """Open no connection yet. Raises TlsError if the TLS files cannot be used."""
+        self._observe = observe
+        self._base_url = settings.base_url
+        self._key = settings.key
+        self._target = Target(
+            dialect=settings.dialect,
+            cluster_id=settings.cluster_id,
+            project_id=settings.project_id,
+            region_id=settings.region_id,
+            db_name=settings.db_name,
+        )
+        self._headers = self._target.headers(settings.key)
+        self._progress_path = progress_target(settings.progress_path)
+        self._key_forms = _forms(settings.key)
+        self._transport = Transport(
+            settings.base_url,
+            connections=settings.concurrency,
+            proxy_url=settings.proxy_url,
+            tls=TlsSettings(
+                ca_file=settings.ca_file,
+                cert_file=settings.cert_file,
+                key_file=settings.key_file,
+                server_name=settings.server_name,
+                insecure_skip_verify=settings.insecure_skip_verify,
+            ),
+        )
+
+    def progress(self, job_id: str, deadline: Deadline, *, sent: Callable[[], None] | None = None) -> Job:
+        """Ask for one job. `sent` is called when the request is on its way, for the limiter's slot."""
+        body = self._target.progress_body(job_id)
+        call = _Request("progress", self._progress_path, self._headers, body, deadline, sent)
+        return self._answer(call, lambda reply: job_from(_data(reply), job_id))
+
+    def list_page(
+        self,
+        page: int,
+        deadline: Deadline,
+        *,
+        collection: str = "",
+        database: str = "",
+        sent: Callable[[], None] | None = None,
+    ) -> tuple[ListedJob, ...]:
+        """Read one page of jobs, counted from 1, as sent: duplicates are left in. Milvus sends all at any page."""
+        headers = self._target.headers(self._key, database) if database else self._headers
+        body = self._target.list_body(page, collection, database)
+        call = _Request("list", LIST_TARGET, headers, body, deadline, sent)
+        return self._answer(call, lambda reply: listed_jobs_from(_data(reply)))
+
+    def explain(self, job_id: str, deadline: Deadline, *, sent: Callable[[], None] | None = None) -> Exchange:
+        """Ask for one job and tell all about it; does not raise, an error is the outcome."""
+        body = self._target.progress_body(job_id)
+        call = _Request("progress", self._progress_path, self._headers, body, deadline, sent)
+        replies: list[Reply] = []
+
+        def read(reply: Reply) -> Job:
+            replies.append(reply)
+            return job_from(_data(reply), job_id)
+
+        outcome: Job | ApiError
+        try:
+            outcome = self._answer(call, read)
+        except ApiError as error:
+            outcome = error
+        reply = replies[-1] if replies else None
+        return Exchange(
+            request_line=f"POST {self._base_url}{self._progress_path}",
+            request_headers=tuple(
+                (name, f"Bearer {SHOWN}" if name == "Authorization" else value) for name, value in self._headers.items()
+            ),
+            request_body=body.decode(),
+            status=reply.status if reply else None,
+            reply_headers=tuple((name, self._shown(name, value)) for name, value in reply.headers.items())
+            if reply
+            else (),
+            reply_text=_excerpt(reply.body) if reply else "",
+            outcome=outcome,
+        )
+
+    def close(self) -> None:
+        """Close the kept connections; calls under way end as they would."""
+        self._transport.close()
+
+    def _answer(self, request: _Request, read: Callable[[Reply], _Answer]) -> _Answer:
+        try:
+            return self._attempt(request, read, fresh=False)
+        except ClosedBeforeReplyError:
+            # The one retry: the server had closed the kept connection, so it cannot have seen the request.
+            return self._attempt(request, read, fresh=True)
+
+    def _attempt(self, request: _Request, read: Callable[[Reply], _Answer], *, fresh: bool) -> _Answer:
+        begun = time.monotonic()
+        error_class: ErrorClass | None = None
+        try:
+            reply = self._transport.post(
+                request.path, request.headers, request.body, request.deadline, fresh=fresh, sent=request.sent
+            )
+            answer = read(self._without_key(reply))
+            if request.deadline.remaining() <= 0:
+                raise CallTimeoutError("no answer before the deadline, while reading the reply")
+        except ApiError as error:
+            error_class = error.error
+            raise
+        finally:
+            self._observe(request.operation, time.monotonic() - begun, error_class)
+        return answer
+
+    def _without_key(self, reply: Reply) -> Reply:
+        """Hide the key where the API repeats it, so that it gets into no label, log or page."""
+        body = reply.body
+        for form in self._key_forms:
+            if form in body:
+                body = body.replace(form, SHOWN.encode())
+        return reply if body is reply.body else replace(reply, body=body)
+
+    def _shown(self, name: str, value: str) -> str:
+        if name.lower() in _SECRET_HEADERS:
+            return SHOWN
+        for form in self._key_forms:
+            value = value.replace(form.decode(), SHOWN)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    operation: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    deadline: Deadline
+    sent: Callable[[], None] | None
+
+
+def _data(reply: Reply) -> dict[str, Any]:
+    return reply_data(reply.status, reply.body, seconds_to_wait(reply.headers.get("Retry-After"), time.time()))
+
+
+def _forms(key: Secret | None) -> tuple[bytes, ...]:
+    """Return how a reply may write the key: plainly and as a JSON string."""
+    value = key.reveal() if key else ""
+    if len(value) < _SHORTEST_KEY_TO_HIDE:
+        return ()
+    forms = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    return tuple(form.encode() for form in sorted(forms))
+
+
+def _excerpt(body: bytes) -> str:
+    text = encodable(body[:_LONGEST_EXPLAINED_REPLY].decode(errors="replace"))
+    left = len(body) - _LONGEST_EXPLAINED_REPLY
+    return f"{text}\n… {left} more bytes" if left > 0 else text

@@ -1,0 +1,205 @@
+"""A reply's `data` made into jobs: with values.py, filenames.py and verdict.py the home of every leniency.
+
+Both dialects, old and new field names: https://docs.zilliz.com/reference/restful/get-import-job-progress-v2
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final
+
+import structlog
+
+from exporter.api.errors import PayloadError
+from exporter.api.filenames import file_name
+from exporter.api.values import amount, number, ratio, reason, text, timestamp
+from exporter.model import File, Job, ListedJob, State
+
+JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+_STATES: Final[Mapping[str, State]] = {
+    "": State.PENDING,
+    "none": State.PENDING,
+    "pending": State.PENDING,
+    "importing": State.IMPORTING,
+    "inprogress": State.IMPORTING,
+    "retry": State.IMPORTING,
+    "running": State.IMPORTING,
+    "started": State.IMPORTING,
+    "persisted": State.IMPORTING,
+    "preimporting": State.IMPORTING,
+    "sorting": State.IMPORTING,
+    "stats": State.IMPORTING,
+    "indexbuilding": State.IMPORTING,
+    "assigningidrange": State.IMPORTING,
+    "resharding": State.IMPORTING,
+    "planning": State.IMPORTING,
+    "committing": State.IMPORTING,
+    "uncommitted": State.UNCOMMITTED,
+    "completed": State.COMPLETED,
+    "failed": State.FAILED,
+    "failedandcleaned": State.FAILED,
+}
+# As today's servers write them: found without any work.
+_USUAL: Final[Mapping[object, State]] = {
+    "Pending": State.PENDING,
+    "Importing": State.IMPORTING,
+    "InProgress": State.IMPORTING,
+    "Completed": State.COMPLETED,
+    "Failed": State.FAILED,
+}
+_PREFIX = re.compile(r"import(?:[a-z0-9]*_)?")
+# What a file of several entries is said to be: the first of these that one of them is.
+_MERGED_STATE: Final = (
+    State.FAILED,
+    State.UNKNOWN,
+    State.PENDING,
+    State.IMPORTING,
+    State.UNCOMMITTED,
+    State.COMPLETED,
+)
+_MOST_UNHEARD_OF: Final = 100
+
+_log = structlog.get_logger(__name__)
+_unheard_of: set[str] = set()
+
+
+def job_from(data: Mapping[str, Any], job_id: str) -> Job:
+    """Read the `data` of a progress reply as the job that was asked for, whatever id it echoes."""
+    get = data.get
+    details = get("details")
+    files: tuple[File, ...] | None = None
+    file_states: Mapping[State, int] | None = None
+    if isinstance(details, list):
+        entries = [_file(entry) for entry in details if isinstance(entry, dict)]
+        counts = dict.fromkeys(State, 0)
+        for entry in entries:
+            counts[entry.state] += 1
+        files, file_states = _merged(entries), counts
+    return Job(
+        job_id=job_id,
+        collection_name=text(get("collectionName")),
+        state=_state(data),
+        progress=ratio(_first(data, "progress", "readyPercentage")),
+        size=amount(get("fileSize")),
+        rows=amount(get("totalRows")),
+        imported_rows=amount(get("importedRows")),
+        completed_at=timestamp(get("completeTime")),
+        reason=reason(_first(data, "reason", "errorMessage")),
+        files=files,
+        file_states=file_states,
+    )
+
+
+def listed_jobs_from(data: Mapping[str, Any]) -> tuple[ListedJob, ...]:
+    """Read the `data` of a list reply: its records as sent, duplicates included, without those that name no job.
+
+    Raises PayloadError if the records are not a list.
+    """
+    records = _first(data, "records", "tasks")
+    if records is None:
+        return ()
+    if not isinstance(records, list):
+        raise PayloadError("the records of the list are not a list")
+    return tuple(
+        ListedJob(job_id, text(record.get("collectionName")), _state(record))
+        for record in records
+        if isinstance(record, dict) and JOB_ID.fullmatch(job_id := text(_first(record, "jobId", "jobID")))
+    )
+
+
+def _first(data: Mapping[str, Any], name: str, older_name: str) -> Any:
+    value = data.get(name)
+    return data.get(older_name) if value is None else value
+
+
+def _file(entry: Mapping[str, Any]) -> File:
+    get = entry.get
+    return File(
+        name=file_name(get("fileName")),
+        state=_state(entry),
+        progress=ratio(_first(entry, "progress", "readyPercentage")),
+        size=amount(get("fileSize")),
+        rows=amount(get("totalRows")),
+        imported_rows=amount(get("importedRows")),
+        completed_at=timestamp(get("completeTime")),
+    )
+
+
+def _state(data: Mapping[str, Any]) -> State:
+    value = data.get("state")
+    if type(value) is str:
+        usual = _USUAL.get(value)
+        return usual or _read_state(value)
+    if value is None:
+        return _state_of_v1(data) if "readyPercentage" in data else State.PENDING
+    return _unknown(type(value).__name__)
+
+
+def _read_state(value: str) -> State:
+    word = value.strip().casefold()
+    state = _STATES.get(word) or _STATES.get(_PREFIX.sub("", word, count=1))
+    return state or _unknown(value)
+
+
+def _state_of_v1(data: Mapping[str, Any]) -> State:
+    """Derive the state that the v1 API leaves out."""
+    if data.get("errorMessage"):
+        return State.FAILED
+    if data.get("completeTime"):
+        return State.COMPLETED
+    return State.IMPORTING if number(data.get("readyPercentage")) else State.PENDING
+
+
+def _unknown(value: str) -> State:
+    shown = value[:50]
+    if shown not in _unheard_of and len(_unheard_of) < _MOST_UNHEARD_OF:
+        _unheard_of.add(shown)
+        _log.warning("the API sent a state that this exporter has not heard of; it is shown as Unknown", state=shown)
+    return State.UNKNOWN
+
+
+def _merged(entries: Sequence[File]) -> tuple[File, ...]:
+    """Order files by name, entries of the same name made into one."""
+    by_name = {entry.name: entry for entry in entries}
+    if len(by_name) < len(entries):
+        groups: dict[str, list[File]] = {name: [] for name in by_name}
+        for entry in entries:
+            groups[entry.name].append(entry)
+        by_name = {name: group[0] if len(group) == 1 else _one_of(group) for name, group in groups.items()}
+    return tuple(sorted(by_name.values(), key=attrgetter("name")))
+
+
+def _one_of(group: Sequence[File]) -> File:
+    states = {entry.state for entry in group}
+    finish_times = [entry.completed_at for entry in group if entry.completed_at is not None]
+    return File(
+        name=group[0].name,
+        state=next(state for state in _MERGED_STATE if state in states),
+        progress=_mean_progress(group),
+        size=_sum(entry.size for entry in group),
+        rows=_sum(entry.rows for entry in group),
+        imported_rows=_sum(entry.imported_rows for entry in group),
+        # The file is done when its last entry is.
+        completed_at=max(finish_times) if len(finish_times) == len(group) else None,
+    )
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    given = [value for value in values if value is not None]
+    return amount(sum(given)) if given else None
+
+
+def _mean_progress(group: Sequence[File]) -> float | None:
+    parts = [(entry.progress, entry.size) for entry in group if entry.progress is not None]
+    if not parts:
+        return None
+    # Scaled by the number of parts so that no sum of sizes overflows.
+    weights = [(size or 0.0) / len(parts) for _, size in parts]
+    total = sum(weights)
+    if total <= 0 or any(size is None for _, size in parts):
+        weights, total = [1.0] * len(parts), float(len(parts))
+    # Rounding must not lift the mean above 1.
+    return min(1.0, sum(progress * weight for (progress, _), weight in zip(parts, weights, strict=True)) / total)
