@@ -1,0 +1,50 @@
+"""Numbers as a person reads them: sizes, counts, durations."""
+
+from __future__ import annotations
+
+_SIZES = ("KiB", "MiB", "GiB", "TiB", "PiB")
+_COUNTS = ("k", "M", "G", "T")
+_DURATIONS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+def size(value: float) -> str:
+    """Bytes with a binary unit: `512 B`, `1.50 MiB`."""
+    if abs(value) < 1024:
+        return f"{value:.0f} B"
+    for unit in _SIZES:
+        value /= 1024
+        if abs(value) < 1023.995 or unit == _SIZES[-1]:
+            break
+    return f"{_three_digits(value)} {unit}"
+
+
+def count(value: float) -> str:
+    """A number of things: `950`, `12,345`, from a million on `1.23 M`."""
+    if abs(value) < 1e6:
+        return f"{value:,.0f}"
+    value /= 1000
+    for unit in _COUNTS[1:]:
+        value /= 1000
+        if abs(value) < 999.995 or unit == _COUNTS[-1]:
+            break
+    return f"{_three_digits(value)} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in their two largest units: `0.25 s`, `42 s`, `3 m 20 s`, `2 d 4 h`; never negative."""
+    if seconds < 0:
+        return "0 s"
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    left = int(seconds)
+    parts: list[str] = []
+    for unit, length in _DURATIONS:
+        amount, left = divmod(left, length)
+        if amount or parts:
+            parts.append(f"{amount} {unit}")
+    return " ".join(part for part in parts[:2] if not part.startswith("0 "))
+
+
+def _three_digits(value: float) -> str:
+    magnitude = abs(value)
+    return f"{value:.2f}" if magnitude < 9.995 else f"{value:.1f}" if magnitude < 99.95 else f"{value:.0f}"

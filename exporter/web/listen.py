@@ -1,0 +1,61 @@
+"""Listen addresses: what `--web.listen-address` means, and sockets that listen there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+_BACKLOG = 1024
+_NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+
+
+class ListenError(Exception):
+    """An address that cannot be listened on; the text is one line for the user."""
+
+
+def parse_listen_address(value: str) -> tuple[str, int]:
+    """Host ("" for all addresses, IPv4 and IPv6) and port of `:PORT`, `HOST:PORT` or `[v6]:PORT`.
+
+    Raises ValueError with a sentence.
+    """
+    host, colon, port = value.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and not bracketed):
+        raise ValueError(f"--web.listen-address: {value!r} is not an address; write :PORT, HOST:PORT or [IPv6]:PORT")
+    return host[1:-1] if bracketed else host, int(port)
+
+
+def listen(value: str) -> socket.socket:
+    """A non-blocking socket that listens on that address; port 0 takes any. Raises ListenError."""
+    host, port = parse_listen_address(value)
+    try:
+        listener = _listen_everywhere(port) if host == "" else _listen_on(host, port)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise ListenError(f"--web.listen-address: cannot listen on {value}: {reason}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def address(listener: socket.socket) -> str:
+    """`HOST:PORT` of a listening socket, IPv6 in brackets."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _listen_everywhere(port: int) -> socket.socket:
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("::", port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
+        except OSError as error:
+            if error.errno not in _NO_IPV6:
+                raise
+    return socket.create_server(("0.0.0.0", port), backlog=_BACKLOG)  # noqa: S104 - ":PORT" asks for all interfaces
+
+
+def _listen_on(host: str, port: int) -> socket.socket:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # A name with addresses of both kinds means the IPv4 one, as in Go's net.Listen.
+    family, *_, where = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return socket.create_server((str(where[0]), port), family=family, backlog=_BACKLOG)

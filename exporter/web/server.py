@@ -1,0 +1,218 @@
+"""The HTTP server: accepts connections, lets them in, passes requests to the routes and sends the answers."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from exporter.web.connections import SERVER_NAME, Connection, Connections, Limits, connection_limit
+from exporter.web.listen import address, listen
+from exporter.web.routes import Answer, Backend, Request, Routes, text
+from exporter.web.threads import in_thread
+from exporter.web.urls import Urls
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_SLICE = 64 * 1024
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_COMPLAIN_EVERY = 60.0
+
+
+def _default_limits() -> Limits:
+    return replace(Limits(), connections=connection_limit())
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """How to serve; `listen` holds addresses as given to `--web.listen-address`."""
+
+    listen: Sequence[str] = (":10530",)
+    urls: Urls = field(default_factory=Urls)
+    enable_lifecycle: bool = False
+    max_requests: int = 40
+    limits: Limits = field(default_factory=_default_limits)
+
+
+class Server:
+    """Serves a backend from `start` to `stop`, on the event loop on which it is started."""
+
+    def __init__(self, backend: Backend, settings: ServerSettings) -> None:
+        self._backend = backend
+        self._settings = settings
+        self._listeners: list[socket.socket] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepting: list[asyncio.Task[None]] = []
+        self._complained = float("-inf")
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """`HOST:PORT` of each listening socket, in the order of the settings."""
+        return tuple(address(listener) for listener in self._listeners)
+
+    async def start(self) -> None:
+        """Listens on all addresses. Raises ListenError, and then listens on none."""
+        loop = asyncio.get_running_loop()
+        try:
+            for where in self._settings.listen:
+                self._listeners.append(await in_thread(partial(listen, where)))
+        except BaseException:
+            self._close_listeners()
+            raise
+        self._registry = Connections(self._settings.limits)
+        self._manager = web.Server(self._handle, request_factory=_begin)
+        self._routes = Routes(
+            self._backend,
+            self._settings.urls,
+            enable_lifecycle=self._settings.enable_lifecycle,
+            max_requests=self._settings.max_requests,
+        )
+        self._accepting = [loop.create_task(self._accept(listener)) for listener in self._listeners]
+
+    async def stop(self, grace: float = 5.0) -> None:
+        """Stops accepting, lets the requests under way finish within `grace` seconds, drops the other connections."""
+        for task in self._accepting:
+            task.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        self._close_listeners()
+        await self._registry.drain(grace)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._registry.room()
+            try:
+                client, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                await self._could_not_accept(error)
+                continue
+            connection = Connection(self._manager, self._registry, self._admit)
+            opening = loop.create_task(self._open(client, connection))
+            self._tasks.add(opening)
+            opening.add_done_callback(self._tasks.discard)
+            connection.open(opening)
+            # sock_accept does not yield while clients are queueing: without this a flood would own the loop.
+            await asyncio.sleep(0)
+
+    async def _open(self, client: socket.socket, connection: Connection) -> None:
+        context = self._tls_context()
+        options: dict[str, Any] = {}
+        if context is not None:
+            limit = self._settings.limits.handshake
+            options = {"ssl": context, "ssl_handshake_timeout": limit, "ssl_shutdown_timeout": 1.0}
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.connect_accepted_socket(lambda: connection, client, **options)
+        except OSError as error:
+            connection.drop(f"TLS handshake failed: {error}")
+        finally:
+            if not connection.opened:
+                connection.drop("gone before it was open")
+                client.close()
+
+    async def _could_not_accept(self, error: OSError) -> None:
+        if error.errno not in _EXHAUSTED:
+            log.debug("accepting a connection failed", error=str(error))
+            return
+        if time.monotonic() - self._complained >= _COMPLAIN_EVERY:
+            self._complained = time.monotonic()
+            log.warning("cannot accept connections; the oldest idle ones are dropped", error=str(error))
+        self._registry.drop_oldest("no file descriptors left")
+        await asyncio.sleep(0.05)
+
+    def _admit(self, _transport: asyncio.Transport) -> str | None:
+        return None
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        return None
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = request.protocol
+        if not isinstance(connection, Connection):
+            raise TypeError("requests come over connections of this server")
+        exchange = _Exchange(request, connection)
+        secure = connection.ssl_context is not None
+        asked = Request(request.method, request.raw_path, request.headers, "https" if secure else "http")
+        try:
+            await self._routes.answer(asked, exchange.send)
+        except Exception as error:  # noqa: BLE001 - the last boundary: a bug costs one answer, not the exporter
+            _report(request, error)
+            await exchange.fail()
+        finally:
+            connection.answered()
+        return exchange.response
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+
+
+class _Exchange:
+    """One request's answer on its way to the client."""
+
+    def __init__(self, request: web.BaseRequest, connection: Connection) -> None:
+        self._request = request
+        self._connection = connection
+        self.response = web.StreamResponse(status=500)
+
+    async def send(self, answer: Answer) -> None:
+        """Sends the answer no faster than the client takes it; a client that hangs up is no error."""
+        request, connection = self._request, self._connection
+        response = self.response = web.StreamResponse(status=answer.status, headers=answer.headers)
+        response.headers["Server"] = SERVER_NAME
+        response.content_length = answer.length
+        if connection.last:
+            response.force_close()
+        connection.answering()
+        try:
+            await response.prepare(request)
+            if request.method != "HEAD":
+                await self._send_body(answer)
+            await response.write_eof()
+            await request.writer.drain()
+        except ConnectionError:
+            log.debug("client hung up before the answer ended", path=request.raw_path.partition("?")[0])
+
+    async def fail(self) -> None:
+        """After an exception: an answer that says so, or where one has begun, an end that cannot be mistaken."""
+        if self.response.prepared:
+            self._connection.drop("the answer broke off")
+        else:
+            await self.send(text(500, "Internal error; the log says which."))
+
+    async def _send_body(self, answer: Answer) -> None:
+        if isinstance(answer.body, bytes):
+            await self._send_slices(answer.body)
+            return
+        async for chunk in answer.body:
+            await self._send_slices(chunk)
+
+    async def _send_slices(self, chunk: bytes) -> None:
+        view = memoryview(chunk)
+        for start in range(0, len(view), _SLICE):
+            await self.response.write(view[start : start + _SLICE])
+            await self._request.writer.drain()
+
+
+def _report(request: web.BaseRequest, error: Exception) -> None:
+    """One line for whoever mends the bug: what, and where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    log.error("request failed", path=request.raw_path.partition("?")[0], error=repr(error), where=where)
+
+
+def _begin(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+    """Makes the request object of a complete head, and tells its connection."""
+    request = web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
+    protocol.begin(last=request.body_exists or message.upgrade)
+    return request
