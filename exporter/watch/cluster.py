@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
+from exporter.api.deadline import Deadline
 from exporter.api.errors import ApiError, CallTimeoutError, PayloadError, RateLimitedError
-from exporter.api.transport import Deadline
 from exporter.model import ErrorClass, Job, ListPage
 from exporter.watch.memory import JobMemory, Named
 from exporter.watch.plan import Moment, Rules, Turn
@@ -25,6 +26,7 @@ from exporter.watch.view import ClusterView, JobView
 
 DOWN = frozenset({ErrorClass.TIMEOUT, ErrorClass.CONNECT, ErrorClass.TLS, ErrorClass.AUTH, ErrorClass.HTTP})
 Answer = TypeVar("Answer")
+Sent = Callable[[], None]
 BACK_OFF = 1.0
 RECHECK_SHARE = 0.1
 RECHECK_CREDIT = 60.0
@@ -33,10 +35,12 @@ RECHECK_CREDIT = 60.0
 class Api(Protocol):
     """The calls that a cluster's API answers; both raise `ApiError` only."""
 
-    def progress(self, job_id: str, deadline: Deadline, *, database: str = "") -> Job:
-        """Ask about one job."""
+    def progress(self, job_id: str, deadline: Deadline, *, database: str = "", sent: Sent | None = None) -> Job:
+        """Ask about one job; `sent` is called when the request is on its way."""
 
-    def list_page(self, page: int, deadline: Deadline, *, collection: str = "", database: str = "") -> ListPage:
+    def list_page(
+        self, page: int, deadline: Deadline, *, collection: str = "", database: str = "", sent: Sent | None = None
+    ) -> ListPage:
         """Ask for one page of the list, counted from 1."""
 
     def close(self) -> None:
@@ -45,6 +49,9 @@ class Api(Protocol):
 
 class Slot(Protocol):
     """The right to send one request."""
+
+    def sent(self) -> None:
+        """The request is on its way."""
 
     def done(self) -> None:
         """The reply is here, or will not come."""
@@ -165,11 +172,14 @@ class ClusterWatch:
                 self._fill(waiter, at.monotonic)
             self._spawn()
 
-    def begin(self, deadline: float, *, only: str | None = None) -> Round:
-        """Open a round that may last until `deadline` (monotonic); `only`: about this job alone."""
+    def begin(self, deadline: float, *, only: str | None = None, seen: Collection[str] = ()) -> Round:
+        """Open a round that may last until `deadline` (monotonic).
+
+        `only`: about this job alone. `seen`: jobs that the same scrape has asked in a round before.
+        """
         with self._lock:
             now = self._clock.monotonic()
-            new = Round(now, deadline, only=only, counted=only is None)
+            new = Round(now, deadline, only=only, counted=only is None, seen=set(seen))
             self._rounds.append(new)
             if only is not None and only not in self._memory:
                 new.await_more()
@@ -322,7 +332,8 @@ class ClusterWatch:
                     return
                 deadline = query.begin(self._clock.monotonic())
                 database = self._memory.database(query.job_id)
-            outcome = self._call(query.job_id, lambda: api.progress(query.job_id, deadline, database=database))
+            ask = partial(api.progress, query.job_id, deadline, database=database, sent=slot.sent)
+            outcome = self._call(query.job_id, ask)
         finally:
             slot.done()
         if isinstance(outcome, RateLimitedError):
@@ -494,8 +505,16 @@ class ClusterWatch:
             deadline = Deadline(min(listing.deadline, self._clock.monotonic() + OLDEST_QUERY))
             listing.call = deadline
             target, page = reading.next_page
+            ask = partial(
+                api.list_page,
+                page,
+                deadline,
+                collection=target.collection,
+                database=target.database,
+                sent=slot.sent,
+            )
             try:
-                outcome = self._call("the list", lambda d=deadline, t=target, p=page: self._list_page(api, t, p, d))
+                outcome = self._call("the list", ask)
             finally:
                 slot.done()
             with self._lock:
@@ -511,10 +530,6 @@ class ClusterWatch:
             limiter.hold(self._clock.monotonic() + _back_off(failure))
         with self._lock:
             self._end_listing(listing, reading)
-
-    @staticmethod
-    def _list_page(api: Api, target: ListTarget, page: int, deadline: Deadline) -> ListPage:
-        return api.list_page(page, deadline, collection=target.collection, database=target.database)
 
     def _take_page(self, listing: Listing, reading: ListReading | None, outcome: ListPage | ApiError) -> None:
         error = outcome.error if isinstance(outcome, ApiError) else None

@@ -6,8 +6,8 @@ import threading
 from collections import deque
 from dataclasses import dataclass, field
 
+from exporter.api.deadline import Deadline
 from exporter.api.errors import ApiError
-from exporter.api.transport import Deadline
 from exporter.model import ErrorClass, Job
 
 OLDEST_QUERY = 20.0
