@@ -45,6 +45,11 @@ def duration(seconds: float) -> str:
     return " ".join(part for part in parts[:2] if not part.startswith("0 "))
 
 
+def age(seconds: float) -> str:
+    """How long ago, in whole seconds: `just now`, `4 s ago`."""
+    return f"{duration(float(int(seconds)))} ago" if seconds >= 1 else "just now"
+
+
 def _three_digits(value: float) -> str:
     magnitude = abs(value)
     return f"{value:.2f}" if magnitude < 9.995 else f"{value:.1f}" if magnitude < 99.95 else f"{value:.0f}"

@@ -154,7 +154,7 @@ def _row(view: JobView, urls: Urls, now: float) -> _Row:
         rows_exact=_rows(job.imported_rows, job.rows, "{:,.0f}".format) if job else "",
         files=f"{file_states.get(State.COMPLETED, 0)} of {sum(file_states.values())}" if file_states else "",
         files_failed=file_states.get(State.FAILED, 0) if file_states else 0,
-        asked=humanize.duration(now - view.refreshed) + " ago" if view.refreshed is not None else "never",
+        asked=humanize.age(now - view.refreshed) if view.refreshed is not None else "never",
         note=_note(view),
         href=urls.link("/probe") + "?" + urlencode(query),
     )
