@@ -15,7 +15,7 @@ import structlog
 from exporter.api.errors import PayloadError
 from exporter.api.filenames import file_name
 from exporter.api.values import amount, number, ratio, reason, text, timestamp
-from exporter.model import File, Job, ListedJob, State
+from exporter.model import File, Job, ListedJob, ListPage, State
 
 JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -50,7 +50,7 @@ _USUAL: Final[Mapping[object, State]] = {
     "Completed": State.COMPLETED,
     "Failed": State.FAILED,
 }
-_PREFIX = re.compile(r"import(?:[a-z0-9]*_)?")
+_PREFIX = re.compile(r"^import(?:[a-z0-9]*_)?(?=.)")
 # What a file of several entries is said to be: the first of these that one of them is.
 _MERGED_STATE: Final = (
     State.FAILED,
@@ -93,21 +93,23 @@ def job_from(data: Mapping[str, Any], job_id: str) -> Job:
     )
 
 
-def listed_jobs_from(data: Mapping[str, Any]) -> tuple[ListedJob, ...]:
+def list_page_from(data: Mapping[str, Any]) -> ListPage:
     """Read the `data` of a list reply: its records as sent, duplicates included, without those that name no job.
 
     Raises PayloadError if the records are not a list.
     """
     records = _first(data, "records", "tasks")
     if records is None:
-        return ()
+        records = []
     if not isinstance(records, list):
         raise PayloadError("the records of the list are not a list")
-    return tuple(
+    count = amount(data.get("count"))
+    jobs = tuple(
         ListedJob(job_id, text(record.get("collectionName")), _state(record))
         for record in records
         if isinstance(record, dict) and JOB_ID.fullmatch(job_id := text(_first(record, "jobId", "jobID")))
     )
+    return ListPage(jobs, None if count is None else int(count), len(records))
 
 
 def _first(data: Mapping[str, Any], name: str, older_name: str) -> Any:
@@ -141,7 +143,7 @@ def _state(data: Mapping[str, Any]) -> State:
 def _read_state(value: str) -> State:
     word = value.strip().casefold()
     state = _STATES.get(word) or _STATES.get(_PREFIX.sub("", word, count=1))
-    return state or _unknown(value)
+    return state or _unknown(text(value))
 
 
 def _state_of_v1(data: Mapping[str, Any]) -> State:
