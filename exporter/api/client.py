@@ -10,12 +10,12 @@ from typing import Any, Final, TypeVar
 
 from exporter.api.dialects import LIST_TARGET, Dialect, Target, progress_target
 from exporter.api.errors import ApiError, CallTimeoutError
-from exporter.api.parse import job_from, listed_jobs_from
+from exporter.api.parse import job_from, list_page_from
 from exporter.api.transport import ClosedBeforeReplyError, Deadline, Reply, TlsSettings, Transport
 from exporter.api.values import encodable
 from exporter.api.verdict import reply_data, seconds_to_wait
 from exporter.config.secret import SHOWN, Secret
-from exporter.model import ErrorClass, Job, ListedJob
+from exporter.model import ErrorClass, Job, ListPage
 
 Observe = Callable[[str, float, ErrorClass | None], None]
 
@@ -98,10 +98,13 @@ class ImportApi:
             ),
         )
 
-    def progress(self, job_id: str, deadline: Deadline, *, sent: Callable[[], None] | None = None) -> Job:
-        """Ask for one job. `sent` is called when the request is on its way, for the limiter's slot."""
+    def progress(
+        self, job_id: str, deadline: Deadline, *, database: str = "", sent: Callable[[], None] | None = None
+    ) -> Job:
+        """Ask for one job, in that database where its list had one. `sent` is called when the request is on its way."""
+        headers = self._target.headers(self._key, database) if database else self._headers
         body = self._target.progress_body(job_id)
-        call = _Request("progress", self._progress_path, self._headers, body, deadline, sent)
+        call = _Request("progress", self._progress_path, headers, body, deadline, sent)
         return self._answer(call, lambda reply: job_from(_data(reply), job_id))
 
     def list_page(
@@ -112,12 +115,12 @@ class ImportApi:
         collection: str = "",
         database: str = "",
         sent: Callable[[], None] | None = None,
-    ) -> tuple[ListedJob, ...]:
+    ) -> ListPage:
         """Read one page of jobs, counted from 1, as sent: duplicates are left in. Milvus sends all at any page."""
         headers = self._target.headers(self._key, database) if database else self._headers
         body = self._target.list_body(page, collection, database)
         call = _Request("list", LIST_TARGET, headers, body, deadline, sent)
-        return self._answer(call, lambda reply: listed_jobs_from(_data(reply)))
+        return self._answer(call, lambda reply: list_page_from(_data(reply)))
 
     def explain(self, job_id: str, deadline: Deadline, *, sent: Callable[[], None] | None = None) -> Exchange:
         """Ask for one job and tell all about it; does not raise, an error is the outcome."""
