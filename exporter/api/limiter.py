@@ -105,23 +105,27 @@ class Limiter:
                     slot = self._take(now, until)
                     if slot is not None:
                         return slot
-                    wake_at = min(until, max(self._held_until, self._next_return()))
-                self._wait(turn, wake_at - now)
+                    wake_at = min(until, self._next_begin(now))
+                self._wait(turn, min(wake_at - now, threading.TIMEOUT_MAX))
             return None
         finally:
             self._waiters.remove(turn)
             self._wake_first()
 
     def _take(self, now: float, until: float) -> Slot | None:
-        if now >= until or self._held_until > now:
+        if now >= until or self._next_begin(now) > now:
             return None
+        self._taken += 1
+        return Slot(self._note)
+
+    def _next_begin(self, now: float) -> float:
+        """Return when a request may begin (monotonic), infinity while that is unknown."""
         while self._next_return() <= now:
             heappop(self._returning)[2].taken = False
             self._taken -= 1
         if self._rate and self._taken >= max(1, math.floor(self._rate)):
-            return None
-        self._taken += 1
-        return Slot(self._note)
+            return max(self._held_until, self._next_return())
+        return self._held_until
 
     def _next_return(self) -> float:
         """Return when the next slot is free again (monotonic), infinity while that is unknown."""
