@@ -53,11 +53,11 @@ class CredentialReader:
 
     def _read_cluster(self, cluster: dict[Any, Any], location: Location, found: Credentials) -> None:
         key = None
-        for name, read in (("api_key_file", self._from_file), ("api_key_env", self._from_environment)):
-            value = cluster.get(name)
-            if isinstance(value, str) and value and "\0" not in value:
-                key = read(value, (*location, name), found)
-        inline = cluster.get("api_key")
+        file, variable, inline = (cluster.get(name) for name in ("api_key_file", "api_key_env", "api_key"))
+        if isinstance(file, str) and file and "\0" not in file:
+            key = self._from_file(file, (*location, "api_key_file"), found)
+        if isinstance(variable, str) and variable and "=" not in variable:
+            key = self._from_environment(variable, (*location, "api_key_env"), found)
         if isinstance(inline, str | Secret):
             key = inline if isinstance(inline, Secret) else Secret(inline)
             if self.mode & _READABLE_BY_ALL:
@@ -141,5 +141,5 @@ def _pair_problem(cert_file: str, key_file: str) -> str | None:
     try:
         context.load_cert_chain(cert_file, key_file, password="")
     except (OSError, ValueError):
-        return "and key_file are not a certificate and its unencrypted key in PEM form"
+        return "does not go with key_file; they must be a certificate and its unencrypted key in PEM form"
     return None

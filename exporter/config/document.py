@@ -76,12 +76,16 @@ def read_document(raw: bytes) -> Document:
 def yaml_problem(error: yaml.MarkedYAMLError) -> str:
     """Say what PyYAML stumbled over, without the piece of text that it quotes."""
     problem = error.problem or error.context or "it breaks off"
-    if _HARMLESS.fullmatch(problem):
-        return problem
+    if "another document" in problem:
+        return "it holds more than one document"
+    if "\\t" in problem:
+        return "a tab stands where only spaces may"
     if "alias" in problem or "anchor" in problem:
         return "an alias (*) or anchor (&) is not right; a value that begins with * or & belongs in quotes"
     if "tag" in problem:
         return "a tag (!) is not known; a value that begins with ! belongs in quotes"
+    if _HARMLESS.fullmatch(problem):
+        return problem
     return "a character or directive is out of place; a value with special characters belongs in quotes"
 
 
@@ -169,7 +173,7 @@ class _Reader:
     def _merge(self, source: yaml.Node, result: dict[str, object], location: Location, depth: int) -> None:
         """Add the keys of `<<: *source` that the mapping does not give itself."""
         if not isinstance(source, yaml.MappingNode):
-            self.problems.append(Problem((*location, "<<"), "must name a mapping, or a list of mappings"))
+            self.problems.append(Problem(location, "has a merge (<<) of something that is not a mapping"))
             return
         if depth > _DEEPEST:
             raise _TooMuchError("is nested too deeply for a configuration")

@@ -68,19 +68,21 @@ class FileReader:
 
 def _read(path: str, largest: int) -> FileContent:
     try:
-        # Not blocking: opening a FIFO that nobody writes to would otherwise hang a reload for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if stat.S_ISDIR(status.st_mode):
-                raise FileError("is a directory")
+        with open(path, "rb", opener=_open) as file:
+            status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise FileError("is not a regular file")
             data = file.read(largest + 1)
-    except (OSError, ValueError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "not a usable name"
-        vanished = isinstance(error, OSError) and error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
-        raise FileError(f"cannot be read: {reason}", vanished=vanished) from None
+    except OSError as error:
+        vanished = error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
+        raise FileError(f"cannot be read: {os.strerror(error.errno or 0)}", vanished=vanished) from None
+    except ValueError:  # a NUL or a lone surrogate
+        raise FileError("cannot be read: its name is not usable") from None
     if len(data) > largest:
         raise FileError(f"is larger than {largest // 1024} KiB")
     return FileContent(data, stat.S_IMODE(status.st_mode))
+
+
+def _open(path: str, flags: int) -> int:
+    """Open without blocking: a FIFO that nobody writes to would otherwise hang a reload for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)

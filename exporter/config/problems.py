@@ -64,7 +64,7 @@ def from_pydantic(error: ValidationError) -> Iterator[Problem]:
             yield Problem(location, _unknown_key(location))
         elif item["type"] == "missing":
             yield Problem(location, _REQUIRED[str(location[-1])])
-        else:
+        elif location:  # what is wrong with the document as a whole, the rules say
             yield Problem(location, _SENTENCES.get(item["type"], "is not valid").format(**item.get("ctx", {})))
 
 
@@ -74,8 +74,8 @@ def report(problems: Iterable[Problem], lines: Mapping[Location, int], document:
     `document` names what is wrong where a problem is about the whole.
     """
 
-    def order(problem: Problem) -> tuple[int, str]:
-        return _line(problem.location, lines) or 0, path(problem.location)
+    def order(problem: Problem) -> tuple[int, str, str]:
+        return _line(problem.location, lines) or 0, path(problem.location), problem.sentence
 
     texts = []
     for problem in sorted(set(problems), key=order):

@@ -16,9 +16,15 @@ _KEYS = ("api_key_file", "api_key_env", "api_key")
 
 def check(data: object) -> Iterator[Problem]:
     """Yield what is wrong between the keys; values of a wrong type are left to the schema."""
-    if not isinstance(data, dict):
-        yield Problem((), "must be a mapping of keys to values that begins with clusters:")
-        return
+    if data is None:
+        yield Problem((), "is empty; begin with clusters:")
+    elif not isinstance(data, dict):
+        yield Problem((), "must be a mapping of keys to values, such as clusters: and below it a list")
+    else:
+        yield from _check_clusters(data)
+
+
+def _check_clusters(data: dict[Any, Any]) -> Iterator[Problem]:
     clusters = data.get("clusters")
     if not isinstance(clusters, list):
         return

@@ -78,7 +78,7 @@ def _duration(value: object) -> float:
 def _text(longest: int) -> Callable[[str], str]:
     def check(value: str) -> str:
         if not value:
-            raise _wrong("is empty; write a value or leave the key out")
+            raise _wrong("is empty; write a value")
         if len(value) > longest:
             raise _wrong(f"is longer than {longest} characters")
         if not value.isprintable() or value != value.strip():
@@ -166,7 +166,11 @@ ProxyUrl = Annotated[StrictStr, AfterValidator(_proxy_url), Kind("URL")]
 
 def given(data: dict[Any, Any]) -> dict[Any, Any]:
     """Leave out what counts as not given: keys without a value, and empty lists."""
-    return {key: value for key, value in data.items() if value is not None and value not in ([], ())}
+    return {key: value for key, value in data.items() if _is_given(value)}
+
+
+def _is_given(value: object) -> bool:
+    return value is not None and value not in ([], ())
 
 
 class _Section(BaseModel):
@@ -179,8 +183,8 @@ class _Section(BaseModel):
 
     @classmethod
     def resolve(cls, data: dict[Any, Any]) -> dict[Any, Any]:
-        """Leave out what counts as not given, and fill in what follows from other keys."""
-        return given(data)
+        """Leave out what counts as not given, but no unknown key; and fill in what follows from other keys."""
+        return {key: value for key, value in data.items() if _is_given(value) or key not in cls.model_fields}
 
 
 class TlsConfig(_Section):
@@ -251,7 +255,7 @@ class Cluster(_Section):
     @classmethod
     def resolve(cls, data: dict[Any, Any]) -> dict[Any, Any]:
         """Also switch discovery on where it is due and give the progress path of Milvus."""
-        keys = given(data)
+        keys = super().resolve(data)
         if "discovery" in data or not ("jobs" in keys or "job_lists" in keys):
             keys.setdefault("discovery", {})
         if keys.get("api") == "milvus":

@@ -74,7 +74,7 @@ def _validate(value: object) -> Secret:
     if isinstance(value, Secret):
         return value
     if not isinstance(value, str):
-        raise PydanticCustomError("rule", "must be text; put it in quotes")
+        raise PydanticCustomError("string_type", "must be text")
     problem = unusable_because(value)
     if problem is not None:
         raise PydanticCustomError("rule", "{sentence}", {"sentence": problem})

@@ -1,0 +1,133 @@
+"""What a configuration becomes."""
+
+from typing import Any
+
+import pytest
+
+from exporter.config.document import LARGEST
+from exporter.config.load import Loader
+from exporter.config.schema import Discovery
+from exporter.config.secret import Secret
+from tests.config.place import Place, cluster, errors, load_cluster
+
+
+def test_one_cluster_and_one_key_are_enough(place: Place) -> None:
+    loaded = place.configure(cluster()).load()
+    (only,) = loaded.config.clusters
+    assert (only.api, only.base_url, only.progress_path) == ("zilliz", "https://api.cloud.zilliz.com", "getProgress")
+    assert loaded.keys == {"in01-a": Secret("canary")}
+    assert loaded.listed == {"in01-a": ()}
+    assert only.discovery == Discovery()
+    assert loaded.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("keys", "on"),
+    [
+        ({}, True),
+        ({"jobs": []}, True),
+        ({"jobs": None, "job_lists": []}, True),
+        ({"jobs": ["1"]}, False),
+        ({"job_lists": ["*.list"]}, False),
+        ({"jobs": ["1"], "discovery": None}, True),
+        ({"jobs": ["1"], "discovery": {}}, True),
+    ],
+)
+def test_discovery_is_on_where_present_or_where_no_jobs_are_named(place: Place, keys: dict[str, Any], on: bool) -> None:
+    assert (load_cluster(place, **keys).discovery is not None) is on
+
+
+def test_milvus_needs_no_key_and_has_its_own_progress_path(place: Place) -> None:
+    loaded = place.configure({"cluster_id": "m", "api": "milvus", "base_url": "http://milvus:19530/"}).load()
+    (only,) = loaded.config.clusters
+    assert (only.base_url, only.progress_path) == ("http://milvus:19530", "describe")
+    assert loaded.keys == {"m": None}
+
+
+def test_milvus_lists_databases_only_with_collections(place: Place) -> None:
+    discovery = {"databases": ["default"], "collections": ["docs"]}
+    loaded = place.configure(
+        {"cluster_id": "m", "api": "milvus", "base_url": "http://m", "discovery": discovery}
+    ).load()
+    found = loaded.config.clusters[0].discovery
+    assert found is not None
+    assert (found.databases, found.collections) == (("default",), ("docs",))
+
+
+def test_a_progress_path_that_is_given_stays(place: Place) -> None:
+    assert load_cluster(place, progress_path="get_progress").progress_path == "get_progress"
+
+
+@pytest.mark.parametrize(
+    ("written", "becomes"),
+    [
+        ("https://api.cloud.zilliz.com/", "https://api.cloud.zilliz.com"),
+        ("HTTPS://Api.Cloud.Zilliz.Com", "https://api.cloud.zilliz.com"),
+        ("http://[::1]:19530//", "http://[::1]:19530"),
+        ("http://host:80/prefix/", "http://host:80/prefix"),
+    ],
+)
+def test_a_base_url_loses_the_slash_at_its_end(place: Place, written: str, becomes: str) -> None:
+    assert load_cluster(place, base_url=written).base_url == becomes
+
+
+def test_a_timeout_counts_as_set_only_where_the_file_sets_it(place: Place) -> None:
+    unset = place.configure(cluster(), scrape={"timeout": None}).load().config.scrape
+    given = place.configure(cluster(), scrape={"timeout": "10s"}).load().config.scrape
+    assert (unset.timeout, unset.timeout_set) == (10.0, False)
+    assert (given.timeout, given.timeout_set) == (10.0, True)
+
+
+def test_durations_become_seconds(place: Place) -> None:
+    scrape = {"timeout": "1m", "fresh_for": 0, "recheck_finished": "0s", "max_age": "1h30m"}
+    loaded = place.configure(cluster(), scrape=scrape).load().config.scrape
+    assert (loaded.timeout, loaded.fresh_for, loaded.recheck_finished, loaded.max_age) == (60.0, 0.0, 0.0, 5400.0)
+
+
+def test_sections_and_keys_without_a_value_have_their_defaults(place: Place) -> None:
+    tls = dict.fromkeys(("ca_file", "cert_file", "key_file", "server_name", "insecure_skip_verify"))
+    loaded = place.configure(cluster(tls_config=tls, proxy_url=None), scrape=None, files={}).load().config
+    assert loaded.clusters[0].tls_config.insecure_skip_verify is False
+    assert (loaded.files.series, loaded.scrape.fresh_for) == ("all", 2.0)
+
+
+def test_merged_keys_are_overridden_by_those_of_the_mapping(place: Place) -> None:
+    place.write(
+        "config.yaml",
+        "clusters:\n- &first\n  cluster_id: a\n  api_key_file: key\n  concurrency: 3\n- {<<: *first, cluster_id: b}\n",
+    )
+    first, second = Loader(place.path, {}).load().config.clusters
+    assert (first.cluster_id, second.cluster_id, second.concurrency) == ("a", "b", 3)
+
+
+def test_an_error_in_a_merged_key_names_the_line_where_it_stands(place: Place) -> None:
+    place.write(
+        "config.yaml",
+        "clusters:\n- &first\n  cluster_id: a\n  api_key_file: key\n  concurrency: no\n- {<<: *first, cluster_id: b}\n",
+    )
+    assert errors(Loader(place.path, {})) == (
+        "clusters[0].concurrency: must be a whole number (line 5)",
+        "clusters[1].concurrency: must be a whole number (line 5)",
+    )
+
+
+def test_very_many_errors_are_counted_after_the_first_hundred(place: Place) -> None:
+    found = errors(place.configure(cluster(jobs=list(range(1000)))))
+    assert len(found) == 101
+    assert found[-1] == "and 900 more errors"
+
+
+def test_a_configuration_of_more_than_a_mebibyte_is_refused(place: Place) -> None:
+    place.write("config.yaml", "#" * (LARGEST + 1))
+    assert errors(Loader(place.path, {})) == (f"{place.path}: is larger than 1024 KiB",)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "- " * 100_000, "? " * 100_000, "{" * 100_000])
+def test_nesting_without_end_is_refused(place: Place, text: str) -> None:
+    place.write("config.yaml", text)
+    assert errors(Loader(place.path, {})) == (f"{place.path}: is nested too deeply for a configuration",)
+
+
+def test_a_configuration_that_is_not_utf_8_is_refused_with_the_line(place: Place) -> None:
+    place.path.write_bytes(b"clusters:\n- cluster_id: \xff\n")
+    assert errors(Loader(place.path, {})) == (f"{place.path}: is not UTF-8 text (line 2)",)
