@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -134,6 +134,7 @@ class ClusterWatch:
         self._suspect: ErrorClass | None = None
         self._up: bool | None = None
         self._last_error = ""
+        self._last_view: ClusterView | None = None
         self._reading: ListReading | None = None
         self._listing: Listing | None = None
         self._listed_at: float | None = None
@@ -151,6 +152,11 @@ class ClusterWatch:
     def last_error(self) -> str:
         """The last failure of a call, empty after a round in which all calls worked."""
         return self._last_error
+
+    @property
+    def last_view(self) -> ClusterView | None:
+        """How the last scrape of the whole cluster went; None before the first."""
+        return self._last_view
 
     def reconfigure(self, settings: Settings, api: Api, limiter: Limiter) -> None:
         """Go on under another configuration; the answers of jobs that stay are kept, running scrapes follow."""
@@ -171,6 +177,10 @@ class ClusterWatch:
                     waiter.settle()
                 self._fill(waiter, at.monotonic)
             self._spawn()
+
+    def retire(self) -> None:
+        """Watch nothing any more; `changes` names all jobs as gone."""
+        self.reconfigure(replace(self._settings, named=Named(), lists=()), self._api, self._limiter)
 
     def begin(self, deadline: float, *, only: str | None = None, seen: Collection[str] = ()) -> Round:
         """Open a round that may last until `deadline` (monotonic).
@@ -467,7 +477,7 @@ class ClusterWatch:
             self._listing.rounds.remove(ending)
         if ending.counted:
             self._conclude(ending)
-        return ClusterView(
+        view = ClusterView(
             cluster_id=self._settings.cluster_id,
             up=self._up,
             jobs=self._memory.counts(),
@@ -475,6 +485,9 @@ class ClusterWatch:
             omitted=self._omitted,
             scrape_duration=now - ending.began,
         )
+        if ending.counted:
+            self._last_view = view
+        return view
 
     def _conclude(self, ending: Round) -> None:
         results = set(ending.progress_results) | set(ending.list_results)

@@ -87,7 +87,11 @@ class ListReading:
                 self.jobs[record.job_id] = NamedJob(record, database)
                 found.append(self.jobs[record.job_id])
         self.pages_read += 1
-        is_all = len(page.jobs) < PAGE_SIZE and page.count is not None and page.count <= len(self._ids_of_target)
+        is_all = (
+            max(page.records, len(page.jobs)) < PAGE_SIZE
+            and page.count is not None
+            and page.count <= len(self._ids_of_target)
+        )
         if new_in_list and not self.single_page and not is_all:
             self._page += 1
         else:

@@ -1,0 +1,222 @@
+"""What the web pages show and the scrapes ask: fleet, exposition and configuration under one roof."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from exporter import __version__
+from exporter.api.errors import ApiError
+from exporter.config.load import ConfigError, Loaded, Loader
+from exporter.debug import explain
+from exporter.exposition import Body, Exposition, render_once
+from exporter.log import get_logger
+from exporter.model import Source
+from exporter.scrape import Configured, Fleet, Target, budget
+from exporter.selfmetrics import SelfMetrics
+from exporter.watch.cluster import Clock
+from exporter.watch.view import JobView
+from exporter.web.routes import UnknownClusterError
+from exporter.web.status import ClusterStatus, Status
+
+JOBS_ON_PAGE = 200
+
+log = get_logger()
+
+
+class Backend:
+    """Answers scrapes and pages. All methods are thread-safe; all but `cluster_ids` may block."""
+
+    def __init__(
+        self,
+        loader: Loader,
+        make_fleet: Callable[[Loaded], Fleet],
+        own: SelfMetrics,
+        clock: Clock,
+        *,
+        timeout_offset: float,
+    ) -> None:
+        """Load the configuration and watch what it names. Raises ConfigError."""
+        self._loader = loader
+        self._own = own
+        self._clock = clock
+        self._timeout_offset = timeout_offset
+        self._started = clock.epoch()
+        self._reloading = threading.Lock()
+        self._lock = threading.Lock()
+        self._told: tuple[str, ...] = ()
+        loaded = loader.load()
+        self._own.set_clusters(cluster.cluster_id for cluster in loaded.config.clusters)
+        self._fleet = make_fleet(loaded)
+        self._exposition = self._new_exposition(loaded)
+        self._show_everything = False
+        self._own.reload_done(ok=True, at=self._started)
+        self._tell(loaded)
+
+    def metrics(self, timeout_header: str | None, scope: Literal["all", "exporter"]) -> Body:
+        """All clusters and the exporter's own metrics, or the latter alone."""
+        if scope == "exporter":
+            with self._lock:
+                return self._exposition.body((), self._own.registry)
+        return self._scrape(timeout_header, None)
+
+    def probe(self, target: str, job_id: str | None, timeout_header: str | None) -> Body:
+        """The gauges of one cluster, or of one job of it, which need not be watched."""
+        if job_id is None:
+            _target(self._fleet.configured, target)
+            return self._scrape(timeout_header, target)
+        configured = self._fleet.configured
+        view = self._probe_job(_target(configured, target), job_id, timeout_header)
+        return render_once(configured.loaded.config.files, (), [view])
+
+    def probe_debug(self, target: str, job_id: str | None, timeout_header: str | None) -> str:
+        """What was asked, answered and made of it, for a person, without secrets."""
+        configured = self._fleet.configured
+        deadline = self._clock.monotonic() + self._budget(timeout_header, configured)
+        return explain(_target(configured, target), job_id, deadline)
+
+    def status(self) -> Status:
+        """What is known now; asks no API."""
+        return Status(__version__, self._started, [_status(target) for target in self._fleet.configured.targets])
+
+    def cluster_ids(self) -> Sequence[str]:
+        """The configured clusters, in their order."""
+        return [target.cluster.cluster_id for target in self._fleet.configured.targets]
+
+    def reload(self) -> Sequence[str]:
+        """Load the configuration again; the errors for which the old one stays, none if it was replaced."""
+        with self._reloading:
+            errors = self._try_to_load()
+            self._own.reload_done(ok=not errors, at=self._clock.epoch())
+            for line in errors:
+                log.error("Reload failed, the configuration stays as it was", error=line)
+            if not errors:
+                log.info("Configuration loaded", clusters=len(self.cluster_ids()))
+            return errors
+
+    def _try_to_load(self) -> Sequence[str]:
+        try:
+            self._apply(self._loader.load())
+        except ConfigError as error:
+            self._keep_up_with_files()
+            return error.errors
+        except ApiError as error:
+            return (str(error),)
+        return ()
+
+    def _keep_up_with_files(self) -> None:
+        """Let the configuration that stays have its keys and job lists as they are now."""
+        loaded = self._loader.load_last_good()
+        if loaded is not None:
+            self._apply(loaded)
+
+    def reload_if_changed(self) -> None:
+        """Load the configuration again if a file that it depends on has other content than when it was read."""
+        if self._loader.changed():
+            self.reload()
+
+    def close(self) -> None:
+        """Drop the connections to the APIs."""
+        self._fleet.close()
+
+    def _apply(self, loaded: Loaded) -> None:
+        prepared = self._fleet.prepare(loaded)
+        with self._lock:
+            before = self._fleet.configured
+            cluster_ids = {cluster.cluster_id for cluster in loaded.config.clusters}
+            self._own.set_clusters(cluster_ids)
+            self._fleet.apply(prepared)
+            for target in before.targets:
+                if target.cluster.cluster_id not in cluster_ids:
+                    self._show(target, everything=False)
+            if loaded.config.files != before.loaded.config.files:
+                self._exposition = self._new_exposition(loaded)
+                self._show_everything = True
+        self._tell(loaded)
+
+    def _tell(self, loaded: Loaded) -> None:
+        lines = (*loaded.warnings, *loaded.list_problems)
+        for line in lines:
+            if line not in self._told:
+                log.warning("Configuration", warning=line)
+        self._told = lines
+
+    def _new_exposition(self, loaded: Loaded) -> Exposition:
+        return Exposition(loaded.config.files, self._lookup)
+
+    def _lookup(self, cluster_id: str, job_id: str) -> JobView | None:
+        target = self._fleet.configured.named(cluster_id)
+        return None if target is None else target.watch.view(job_id)
+
+    def _budget(self, timeout_header: str | None, configured: Configured) -> float:
+        return budget(timeout_header, self._timeout_offset, configured.loaded.config.scrape)
+
+    def _scrape(self, timeout_header: str | None, cluster_id: str | None) -> Body:
+        own = self._own.registry if cluster_id is None else None
+        deadline = self._clock.monotonic() + self._budget(timeout_header, self._fleet.configured)
+        while True:
+            snapshot = self._fleet.scrape(deadline, cluster_id)
+            with self._lock:
+                if self._fleet.configured is snapshot.configured:
+                    self._bring_up_to_date(snapshot.configured)
+                    return self._exposition.body(snapshot.views, own)
+
+    def _bring_up_to_date(self, configured: Configured) -> None:
+        everything, self._show_everything = self._show_everything, False
+        for target in configured.targets:
+            self._show(target, everything=everything)
+
+    def _show(self, target: Target, *, everything: bool) -> None:
+        views, gone = target.watch.changes(everything=everything)
+        for job_id in gone:
+            self._exposition.forget(target.cluster.cluster_id, job_id)
+        for view in views:
+            self._exposition.show(view)
+
+    def _probe_job(self, target: Target, job_id: str, timeout_header: str | None) -> JobView:
+        watch = target.watch
+        began = self._clock.epoch()
+        deadline = self._clock.monotonic() + self._budget(timeout_header, self._fleet.configured)
+        probe = watch.begin(deadline, only=job_id)
+        watch.end(probe)
+        known = watch.view(job_id)
+        if known is not None:
+            return known
+        outcome = probe.outcome
+        view = JobView(
+            cluster_id=target.cluster.cluster_id,
+            job_id=job_id,
+            source=Source.CONFIG,
+            collection_name="",
+            db_name=target.cluster.db_name or "",
+            first_seen=began,
+        )
+        if outcome is None:
+            return view
+        if isinstance(outcome, ApiError):
+            return replace(view, up=False, error=outcome.error)
+        return replace(
+            view, up=True, job=outcome, collection_name=outcome.collection_name, refreshed=self._clock.epoch()
+        )
+
+
+def _target(configured: Configured, cluster_id: str) -> Target:
+    target = configured.named(cluster_id)
+    if target is None:
+        raise UnknownClusterError(cluster_id)
+    return target
+
+
+def _status(target: Target) -> ClusterStatus:
+    jobs, total = target.watch.worst(JOBS_ON_PAGE)
+    return ClusterStatus(
+        view=target.watch.last_view,
+        cluster_id=target.cluster.cluster_id,
+        dialect=target.cluster.api,
+        base_url=target.cluster.base_url,
+        last_error=target.watch.last_error,
+        jobs=jobs,
+        jobs_total=total,
+    )

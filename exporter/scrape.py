@@ -1,0 +1,222 @@
+"""One scrape of all clusters side by side, within one budget, under one configuration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from exporter.api.client import ApiSettings, Exchange
+from exporter.api.deadline import Deadline
+from exporter.api.limiter import Limiter, Limiters
+from exporter.config.load import Loaded
+from exporter.config.schema import Cluster, Scrape
+from exporter.config.secret import Secret
+from exporter.watch.cluster import Api, Clock, ClusterWatch, Journal, Settings
+from exporter.watch.memory import Named
+from exporter.watch.plan import Rules
+from exporter.watch.sources import list_targets
+from exporter.watch.view import ClusterView
+
+LONGEST_TIMEOUT = 300.0
+FINISHED_FOR_WITHOUT_DISCOVERY = 86_400.0
+
+
+class ExplainingApi(Api, Protocol):
+    """An API that can also tell what exactly was asked and answered."""
+
+    def explain(self, job_id: str, deadline: Deadline, *, sent: Callable[[], None] | None = None) -> Exchange:
+        """Ask about one job and tell all about it."""
+
+
+MakeApi = Callable[[ApiSettings], ExplainingApi]
+
+
+def budget(header: str | None, offset: float, scrape: Scrape) -> float:
+    """Seconds that a scrape may take, from the value of `X-Prometheus-Scrape-Timeout-Seconds`.
+
+    The offset is taken off; a header not above it counts by half. A header that is absent or no sensible
+    number leaves `scrape.timeout`, which also caps the header where the configuration sets it.
+    """
+    try:
+        seconds = float(header or "nan")
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= LONGEST_TIMEOUT:
+        return scrape.timeout
+    allowed = seconds - offset if seconds > offset else seconds / 2
+    return min(allowed, scrape.timeout) if scrape.timeout_set else allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One configured cluster, its watch, and how it is asked."""
+
+    cluster: Cluster
+    watch: ClusterWatch
+    api: ExplainingApi
+    limiter: Limiter
+
+    def explain(self, job_id: str, deadline: float) -> Exchange | None:
+        """Ask about one job at the cluster's rate and tell all about it; None if its turn did not come in time."""
+        slot = self.limiter.acquire(deadline)
+        if slot is None:
+            return None
+        try:
+            return self.api.explain(job_id, Deadline(deadline), sent=slot.sent)
+        finally:
+            slot.done()
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What one configuration watches, in its order; one reference, swapped at a reload."""
+
+    loaded: Loaded
+    targets: tuple[Target, ...]
+
+    def named(self, cluster_id: str) -> Target | None:
+        """The target with this id."""
+        return next((target for target in self.targets if target.cluster.cluster_id == cluster_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a scrape found, under the configuration that held at its end."""
+
+    configured: Configured
+    views: tuple[ClusterView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A configuration with the connections that it needs, ready to be swapped in."""
+
+    loaded: Loaded
+    apis: Mapping[ApiSettings, ExplainingApi]
+
+
+class Fleet:
+    """All clusters of the configuration. `apply` may race with `scrape`: each scrape answers for one configuration."""
+
+    def __init__(self, loaded: Loaded, make_api: MakeApi, clock: Clock, journal: Journal) -> None:
+        self._make_api = make_api
+        self._clock = clock
+        self._journal = journal
+        self._limiters = Limiters()
+        self._apis: dict[ApiSettings, ExplainingApi] = {}
+        self._configured = Configured(loaded, ())
+        self.apply(self.prepare(loaded))
+
+    @property
+    def configured(self) -> Configured:
+        """What is watched now."""
+        return self._configured
+
+    def prepare(self, loaded: Loaded) -> Prepared:
+        """Build what the configuration needs and does not have yet. Raises ApiError; nothing has changed then."""
+        settings = [_api_settings(cluster, loaded.keys.get(cluster.cluster_id)) for cluster in loaded.config.clusters]
+        return Prepared(loaded, {each: self._apis.get(each) or self._make_api(each) for each in settings})
+
+    def apply(self, prepared: Prepared) -> None:
+        """Watch what this configuration names; jobs and clusters that stay keep their answers and connections.
+
+        One at a time, and no `prepare` in between.
+        """
+        loaded = prepared.loaded
+        before = {target.cluster.cluster_id: target.watch for target in self._configured.targets}
+        targets = []
+        self._limiters.renew()
+        for cluster in loaded.config.clusters:
+            key = loaded.keys.get(cluster.cluster_id)
+            api = prepared.apis[_api_settings(cluster, key)]
+            limiter = self._limiters.get(cluster.base_url, key, cluster.requests_per_second)
+            settings = _watch_settings(cluster, loaded)
+            watch = before.pop(cluster.cluster_id, None)
+            if watch is None:
+                watch = ClusterWatch(settings, api, limiter, self._clock, self._journal)
+            else:
+                watch.reconfigure(settings, api, limiter)
+            targets.append(Target(cluster, watch, api, limiter))
+        dropped = [api for settings, api in self._apis.items() if settings not in prepared.apis]
+        self._apis = dict(prepared.apis)
+        self._configured = Configured(loaded, tuple(targets))
+        for watch in before.values():
+            watch.retire()
+        for api in dropped:
+            api.close()
+
+    def scrape(self, deadline: float, cluster_id: str | None = None) -> Snapshot:
+        """Ask what is due, of one cluster or of all, until `deadline` (monotonic seconds).
+
+        A configuration that is swapped meanwhile is followed within the same time.
+        """
+        seen: Mapping[ClusterWatch, frozenset[str]] = {}
+        while True:
+            configured = self._configured
+            watches = [target.watch for target in configured.targets if cluster_id in (None, target.cluster.cluster_id)]
+            rounds = [watch.begin(deadline, seen=seen.get(watch, frozenset())) for watch in watches]
+            views = [watch.end(round_) for watch, round_ in zip(watches, rounds, strict=True)]
+            if self._configured is configured:
+                return Snapshot(configured, tuple(views))
+            seen = {watch: frozenset(round_.seen) for watch, round_ in zip(watches, rounds, strict=True)}
+
+    def close(self) -> None:
+        """Drop all kept connections."""
+        for api in self._apis.values():
+            api.close()
+
+
+def _api_settings(cluster: Cluster, key: Secret | None) -> ApiSettings:
+    tls = cluster.tls_config
+    return ApiSettings(
+        cluster_id=cluster.cluster_id,
+        dialect=cluster.api,
+        base_url=cluster.base_url,
+        key=key,
+        db_name=cluster.db_name,
+        project_id=cluster.project_id,
+        region_id=cluster.region_id,
+        progress_path=cluster.progress_path,
+        concurrency=cluster.concurrency,
+        proxy_url=cluster.proxy_url,
+        ca_file=tls.ca_file,
+        cert_file=tls.cert_file,
+        key_file=tls.key_file,
+        server_name=tls.server_name,
+        insecure_skip_verify=tls.insecure_skip_verify,
+    )
+
+
+def _watch_settings(cluster: Cluster, loaded: Loaded) -> Settings:
+    scrape, discovery = loaded.config.scrape, cluster.discovery
+    named = Named(
+        jobs=cluster.jobs,
+        listed=loaded.listed.get(cluster.cluster_id, ()),
+        discovery=discovery is not None,
+        db_name=cluster.db_name or "",
+    )
+    rules = Rules(
+        fresh_for=scrape.fresh_for,
+        recheck_finished=scrape.recheck_finished,
+        max_age=scrape.max_age,
+        finished_for=FINISHED_FOR_WITHOUT_DISCOVERY if discovery is None else discovery.finished_for,
+        forgets_finished=cluster.api == "milvus",
+    )
+    settings = Settings(
+        cluster_id=cluster.cluster_id,
+        named=named,
+        rules=rules,
+        concurrency=cluster.concurrency,
+        requests_per_second=cluster.requests_per_second,
+        single_page=cluster.api == "milvus",
+    )
+    if discovery is None:
+        return settings
+    return replace(
+        settings,
+        lists=list_targets(discovery.databases, discovery.collections),
+        refresh_interval=discovery.refresh_interval,
+        max_jobs=discovery.max_jobs,
+    )
