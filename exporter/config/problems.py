@@ -24,7 +24,7 @@ _SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
     "files": Files,
 }
 # A key is shown only if it looks like one: in `{api_key:abc}` the key, as YAML reads it, holds the secret.
-_LOOKS_LIKE_A_KEY = re.compile(r"[A-Za-z][A-Za-z_.-]{0,31}")
+_LOOKS_LIKE_A_KEY = re.compile(r"[a-z][a-z_.-]{0,31}")
 _UNKNOWN = "<unknown key>"
 _REQUIRED: Final[Mapping[str, str]] = {
     "clusters": "is required; list at least one cluster",
@@ -99,7 +99,12 @@ def path(location: Location) -> str:
 
 
 def _is_shown(key: str) -> bool:
-    return _LOOKS_LIKE_A_KEY.fullmatch(key) is not None
+    known = {name for model in _SECTIONS.values() for name in model.model_fields}
+    return _LOOKS_LIKE_A_KEY.fullmatch(key) is not None or bool(_near(key, known))
+
+
+def _near(key: str, known: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1, cutoff=0.7)
 
 
 def _line(location: Location, lines: Mapping[Location, int]) -> int | None:
@@ -114,7 +119,7 @@ def _unknown_key(location: Location) -> str:
     names = [part for part in location if isinstance(part, str)]
     key, section = names[-1], names[-2] if len(names) > 1 else ""
     known = [*_SECTIONS[section].model_fields]
-    near = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1, cutoff=0.7)
+    near = _near(key, known)
     if near:
         return f'is not a known key; did you mean "{near[0]}"?'
     homes = [name for name, model in _SECTIONS.items() if key in model.model_fields]

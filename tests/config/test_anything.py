@@ -1,6 +1,5 @@
 """Whatever a configuration file holds, it is loaded or refused; and no secret in it is ever shown."""
 
-import io
 import traceback
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from exporter.config.document import read_document
 from exporter.config.files import FileError
 from exporter.config.joblists import parse_job_list
 from exporter.config.load import ConfigError, Loaded, Loader
+from tests.support.logs import captured_logs
 
 CANARY = "Kanarienvogel"
 NAMES = sorted({part.removesuffix("[]") for key in keys() for part in key.path.split(".")})
@@ -33,16 +33,17 @@ values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=6), max_leaves=30
 )
 clusters = st.lists(st.dictionaries(st.sampled_from(NAMES), values, max_size=8), max_size=3)
-yaml_marks = st.text(alphabet=list("clustersapi_key:- \n\t[]{}&*!%@'\"|>?,#~<\\0159") + ["\u2028", "\ufeff", "é"])
+yaml_marks = st.text(alphabet="clustersapi_key:- \n\t[]{}&*!%@'\"|>?,#~<\\0159\u2028\ufeffé")
 
 
 def outcome(loader: Loader) -> Loaded | ConfigError:
     try:
         return loader.load()
     except ConfigError as error:
-        assert error.errors
-        assert all(text and "\n" not in text for text in error.errors)
-        return error
+        refused = error
+    assert refused.errors
+    assert all(text and "\n" not in text for text in refused.errors)
+    return refused
 
 
 @given(st.binary(max_size=300) | yaml_marks.map(lambda text: text.encode()))
@@ -85,6 +86,9 @@ SLIPS = (
     "api_key: [{0}]",
     "api_key: {{{0}}}",
     "api_key: {{{0}: }}",
+    "{{api_key, {0}}}",
+    "{0}:",
+    "{0}: 1",
     "api_key: *{0}",
     "api_key: &{0}",
     "api_key: !{0}",
@@ -125,17 +129,15 @@ SLIPS = (
 def test_a_secret_in_the_wrong_place_is_not_shown(tmp_path: Path, slip: str, format_: log.Format) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("clusters:\n  - cluster_id: in01-a\n    " + slip.format(CANARY) + "\n")
-    stream = io.StringIO()
-    log.configure("debug", format_, stream)
-    try:
-        shown = repr(Loader(path, {}).load())
-    except ConfigError as error:
-        shown = f"{error} {error!r} {error.errors}" + "".join(traceback.format_exception(error))
-        log.get_logger().exception("Configuration refused")
-        for text in error.errors:
-            log.get_logger().error("Configuration refused", error=text)
-    log.get_logger().info("Outcome", shown=shown)
-    assert CANARY not in shown + stream.getvalue()
+    with captured_logs("debug", format_) as logs:
+        try:
+            shown = repr(Loader(path, {}).load())
+        except ConfigError as error:
+            shown = f"{error} {error!r} {error.errors}" + "".join(traceback.format_exception(error))
+            log.get_logger().exception("Configuration refused")
+        log.get_logger().info("Outcome", shown=shown)
+    assert "Outcome" in logs.getvalue()
+    assert CANARY not in shown + logs.getvalue()
 
 
 @given(st.sampled_from(NAMES), st.integers(0, 20), st.sampled_from("abcxyz_-"))
