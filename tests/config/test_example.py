@@ -1,6 +1,8 @@
 """config.example.yaml is what the schema says, as it stands and with every commented key taken in."""
 
+import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,8 @@ def test_the_defaults_that_the_example_states_are_those_of_the_schema() -> None:
     }
 
 
-def test_every_key_is_described_in_one_line() -> None:
+def test_every_key_is_described_in_one_line_as_plain_data() -> None:
+    assert json.loads(json.dumps([asdict(key) for key in KEYS]))
     assert [key.path for key in KEYS if not key.description or "\n" in key.description] == []
 
 
