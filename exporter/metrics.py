@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from exporter.listing import Listed
-from exporter.model import File, Job, State
+from exporter.model import File, Job, Source, State
 from exporter.watch.view import ClusterView, JobView
-
-REASON_LENGTH = 200
-"""Characters of a failure's reason that its label may have."""
 
 CLUSTER = ("cluster_id",)
 JOB_IDENTITY = ("cluster_id", "job_id")
@@ -119,22 +115,11 @@ def _files_omitted(subject: JobSubject) -> Rows:
     return _job_value(lambda _job: omitted)(subject)
 
 
-_URL_SECRETS = re.compile(
-    r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^\s/?#@]*@)?(?P<path>[^\s?#\"'<>]*)(?:[?#][^\s\"'<>]*)?"
-)
-
-
-def short_reason(reason: str) -> str:
-    """The reason without the user-info, query string and fragment of URLs, at most `REASON_LENGTH` characters."""
-    clean = _URL_SECRETS.sub(r"\g<scheme>\g<path>", reason)
-    return clean if len(clean) <= REASON_LENGTH else clean[: REASON_LENGTH - 1] + "…"
-
-
 def _failure_info(subject: JobSubject) -> Rows:
     view = subject.view
     if view.job is None or view.job.state is not State.FAILED or not view.job.reason:
         return ()
-    return (((view.cluster_id, view.collection_name, view.job_id, short_reason(view.job.reason)), 1.0),)
+    return (((view.cluster_id, view.collection_name, view.job_id, view.job.reason), 1.0),)
 
 
 def _job_info(subject: JobSubject) -> Rows:
@@ -171,7 +156,7 @@ def _about_cluster(read: Callable[[ClusterView], float | None]) -> Callable[[Clu
 
 
 def _cluster_jobs(cluster: ClusterView) -> Rows:
-    return tuple(((cluster.cluster_id, source), float(number)) for source, number in cluster.jobs.items())
+    return tuple(((cluster.cluster_id, source), float(cluster.jobs.get(source, 0))) for source in Source)
 
 
 REFRESHED: JobFamily = Family(

@@ -1,0 +1,70 @@
+"""Recorded forms of the API's replies, and what they look like on `/metrics`, byte for byte.
+
+`python -m tests.golden` writes the expositions anew; what changed must then be looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from exporter.api.parse import job_from, list_page_from
+from exporter.exposition import Body, render_once
+from exporter.model import Source
+from exporter.watch.view import ClusterView, JobView
+from tests.support.views import POLICY
+
+HERE = Path(__file__).parent
+CLUSTER_ID = "in01-0123456789abcde"
+FORMATS = {"text": False, "openmetrics": True}
+
+
+def names() -> list[str]:
+    """The replies that there are."""
+    return sorted(path.stem for path in (HERE / "replies").glob("*.json"))
+
+
+def exposition_file(form: str, name: str) -> Path:
+    """Where the exposition of a reply is kept; `form` is one of `FORMATS`."""
+    return HERE / form / f"{name}.txt"
+
+
+def body_of(name: str) -> Body:
+    """The exposition of one cluster that has just given this reply."""
+    data = json.loads((HERE / "replies" / f"{name}.json").read_text())["data"]
+    views = _listed(data) if "records" in data else [_answered(data)]
+    source = views[0].source
+    cluster = ClusterView(
+        CLUSTER_ID, up=True, jobs={source: len(views)}, waiting=len(views) - 1, omitted=0, scrape_duration=0.125
+    )
+    return render_once(POLICY, [cluster], views)
+
+
+def _answered(data: dict[str, Any]) -> JobView:
+    job = job_from(data, data["jobId"])
+    return JobView(
+        cluster_id=CLUSTER_ID,
+        job_id=job.job_id,
+        source=Source.CONFIG,
+        collection_name=job.collection_name,
+        db_name="default",
+        first_seen=1741520000.0,
+        up=True,
+        refreshed=1741520527.5,
+        job=job,
+    )
+
+
+def _listed(data: dict[str, Any]) -> list[JobView]:
+    return [
+        JobView(
+            cluster_id=CLUSTER_ID,
+            job_id=record.job_id,
+            source=Source.DISCOVERY,
+            collection_name=record.collection_name,
+            db_name="",
+            first_seen=1741520000.0,
+        )
+        for record in list_page_from(data).jobs
+    ]

@@ -1,0 +1,106 @@
+"""Views of jobs and clusters for tests: plain ones to vary, and hypothesis strategies for any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+from exporter.listing import Series
+from exporter.model import ErrorClass, File, Job, Source, State
+from exporter.watch.view import ClusterView, JobView
+
+
+@dataclass(frozen=True)
+class Policy:
+    """As `files` of the configuration."""
+
+    series: Series = "all"
+    max_per_job: int = 100
+    max_total: int = 5000
+
+
+POLICY = Policy()
+
+
+def cluster_view(cluster_id: str = "c", jobs: int = 1) -> ClusterView:
+    """A cluster that answered."""
+    return ClusterView(cluster_id, up=True, jobs={Source.CONFIG: jobs}, waiting=0, omitted=0, scrape_duration=0.25)
+
+
+def some_files(number: int, state: State = State.IMPORTING) -> tuple[File, ...]:
+    """Files in the same state, ordered by name."""
+    return tuple(File(f"part-{index:04d}.parquet", state, 0.5, 1000.0, 10.0, 5.0) for index in range(number))
+
+
+def job_view(
+    job_id: str = "1",
+    *,
+    cluster_id: str = "c",
+    state: State = State.IMPORTING,
+    files: tuple[File, ...] | None = (),
+    progress: float = 0.5,
+    refreshed: float = 200.0,
+    reason: str = "",
+) -> JobView:
+    """A job that answered."""
+    counts = None if files is None else {each: sum(file.state is each for file in files) for each in State}
+    job = Job(job_id, "articles", state, progress, 1000.0, 10.0, 5.0, reason=reason, files=files, file_states=counts)
+    return JobView(cluster_id, job_id, Source.CONFIG, "articles", "default", 100.0, True, None, refreshed, job)
+
+
+def silent_view(job_id: str = "1", *, cluster_id: str = "c", error: ErrorClass | None = None) -> JobView:
+    """A job that was never asked, or whose last query failed with `error`."""
+    up = None if error is None else False
+    return JobView(cluster_id, job_id, Source.LIST, "articles", "default", 100.0, up, error)
+
+
+_NAMES = st.text(max_size=12) | st.text('"\\\n# HELP{}=, ', max_size=12)
+_AMOUNTS = st.none() | st.floats(min_value=0, allow_infinity=False) | st.sampled_from([0.0, 1.0, 1e6, 2.0**53])
+_RATIOS = st.none() | st.floats(0, 1)
+_STATES = st.sampled_from(State)
+_FILES = st.lists(
+    st.builds(File, _NAMES, _STATES, _RATIOS, _AMOUNTS, _AMOUNTS, _AMOUNTS, _AMOUNTS),
+    max_size=5,
+    unique_by=lambda file: file.name,
+).map(lambda files: tuple(sorted(files, key=lambda file: file.name)))
+
+
+_JOB_IDS = st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True)
+
+
+@st.composite
+def job_views(draw: st.DrawFn, job_ids: st.SearchStrategy[str] = _JOB_IDS) -> JobView:
+    """Any view of a job of cluster `a` or `b` that keeps the promises of `JobView` and `Job`."""
+    job_id = draw(job_ids)
+    up = draw(st.sampled_from([True, True, True, False, None]))
+    name = draw(_NAMES)
+    job = None
+    if up:
+        files = draw(st.none() | _FILES)
+        counts = None if files is None else draw(st.dictionaries(_STATES, st.integers(0, 1000)))
+        job = Job(
+            job_id,
+            name,
+            draw(_STATES),
+            draw(_RATIOS),
+            draw(_AMOUNTS),
+            draw(_AMOUNTS),
+            draw(_AMOUNTS),
+            draw(_AMOUNTS),
+            draw(_NAMES),
+            files,
+            counts,
+        )
+    return JobView(
+        cluster_id=draw(st.sampled_from("ab")),
+        job_id=job_id,
+        source=draw(st.sampled_from(Source)),
+        collection_name=name,
+        db_name=draw(_NAMES),
+        first_seen=draw(st.floats(0, 1e10)),
+        up=up,
+        error=draw(st.sampled_from(ErrorClass)) if up is False else None,
+        refreshed=draw(st.none() | st.floats(0, 1e10)) if up is not None else None,
+        job=job,
+    )

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.model import ErrorClass
+from exporter.selfmetrics import BUCKETS, OPERATIONS, REQUEST_ERRORS, SelfMetrics
+
+ERRORS = "zilliz_import_api_errors_total"
+REQUESTS = "zilliz_import_api_requests_total"
+
+
+@pytest.fixture
+def own() -> SelfMetrics:
+    own = SelfMetrics("1.2.3", "abcdef")
+    own.set_clusters(["c"])
+    return own
+
+
+def value(own: SelfMetrics, name: str, **labels: str) -> float | None:
+    return own.registry.get_sample_value(name, labels)
+
+
+def test_every_class_of_request_error_is_there_from_the_start_at_0(own: SelfMetrics) -> None:
+    assert set(ErrorClass) - set(REQUEST_ERRORS) == {ErrorClass.EXPIRED, ErrorClass.STARVED}
+    for operation in OPERATIONS:
+        assert value(own, REQUESTS, cluster_id="c", operation=operation) == 0
+        for error in REQUEST_ERRORS:
+            assert value(own, ERRORS, cluster_id="c", operation=operation, error=error) == 0
+
+
+def test_a_request_is_counted_and_timed_and_a_failed_one_also_by_its_class(own: SelfMetrics) -> None:
+    own.observe("c", "progress", 0.2, None)
+    own.observe("c", "progress", 0.3, ErrorClass.HTTP)
+    assert value(own, REQUESTS, cluster_id="c", operation="progress") == 2
+    assert value(own, ERRORS, cluster_id="c", operation="progress", error="http") == 1
+    duration = "zilliz_import_api_request_duration_seconds"
+    assert value(own, f"{duration}_sum", cluster_id="c", operation="progress") == 0.5
+    assert value(own, f"{duration}_bucket", cluster_id="c", operation="progress", le="0.25") == 1
+    assert value(own, f"{duration}_bucket", cluster_id="c", operation="progress", le=str(BUCKETS[-1])) == 2
+
+
+def test_series_of_a_cluster_end_with_its_configuration_and_others_keep_their_counts(own: SelfMetrics) -> None:
+    own.observe("c", "list", 0.2, None)
+    own.set_clusters(["c", "d"])
+    own.observe("d", "list", 0.2, ErrorClass.TIMEOUT)
+    own.set_clusters(["c"])
+    own.observe("d", "list", 0.2, ErrorClass.TIMEOUT)
+    assert value(own, REQUESTS, cluster_id="c", operation="list") == 1
+    clusters = {sample.labels.get("cluster_id") for family in own.registry.collect() for sample in family.samples}
+    assert clusters == {None, "c"}
+
+
+def test_a_failed_reload_keeps_the_time_of_the_last_good_one(own: SelfMetrics) -> None:
+    successful = "zilliz_import_exporter_config_last_reload_successful"
+    time = "zilliz_import_exporter_config_last_reload_success_timestamp_seconds"
+    own.reload_done(ok=True, at=100.0)
+    own.reload_done(ok=False, at=200.0)
+    assert (value(own, successful), value(own, time)) == (0, 100)
+    own.reload_done(ok=True, at=300.0)
+    assert (value(own, successful), value(own, time)) == (1, 300)
+
+
+def test_build_process_and_python_are_named(own: SelfMetrics) -> None:
+    families = {family.name: family for family in own.registry.collect()}
+    labels = families["zilliz_import_exporter_build_info"].samples[0].labels
+    assert labels["version"] == "1.2.3"
+    assert labels["revision"] == "abcdef"
+    assert labels["pythonversion"].startswith("3.")
+    assert {"process_resident_memory_bytes", "python_info", "python_gc_collections"} <= families.keys()
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
+def test_nothing_has_created_series(own: SelfMetrics, accept: str) -> None:
+    encode, _ = choose_encoder(accept)
+    assert b"_created" not in encode(own.registry)
+
+
+def test_requests_may_end_in_many_threads_while_clusters_come_and_go(own: SelfMetrics) -> None:
+    def observe() -> None:
+        for _ in range(200):
+            own.observe("c", "progress", 0.1, None)
+            own.observe("d", "progress", 0.1, None)
+
+    threads = [threading.Thread(target=observe) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        own.set_clusters(["c", "d"])
+        own.set_clusters(["c"])
+    for thread in threads:
+        thread.join()
+    assert value(own, REQUESTS, cluster_id="c", operation="progress") == 800
+    assert value(own, REQUESTS, cluster_id="d", operation="progress") is None
+    assert list(text_string_to_metric_families(choose_encoder("")[0](own.registry).decode()))
