@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-import structlog
 from aiohttp import web
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+from exporter.log import get_logger
+
+log = get_logger()
 
 SERVER_NAME = "zilliz-import-exporter"
 _TOO_LARGE = (
@@ -98,7 +99,7 @@ class Connections:
                 while self._all:
                     await self._change()
         except TimeoutError:
-            log.warning("requests were still under way when the exporter stopped", requests=len(self._all))
+            log.warning("Requests were still under way when the exporter stopped", requests=len(self._all))
         for connection in list(self._all):
             connection.drop("the exporter stops")
 
@@ -222,7 +223,7 @@ class Connection(web.RequestHandler):
         """Ends the connection at once."""
         if self._ended:
             return
-        log.debug("connection dropped", reason=reason, peer=_peer(self._wire))
+        log.debug("Connection dropped", reason=reason, peer=_peer(self._wire))
         self._leave()
         if self._wire is not None:
             self._wire.abort()
@@ -238,7 +239,7 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Malformed HTTP: 400 without an echo of what was sent, and a line for whoever debugs the client."""
         self.answering()
-        log.debug("malformed request", peer=_peer(self._wire), error=type(exc).__name__)
+        log.debug("Malformed request", peer=_peer(self._wire), error=type(exc).__name__)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was under way")
         response = web.Response(status=status, text="Malformed request.\n" if status == 400 else "Internal error.\n")
@@ -248,10 +249,10 @@ class Connection(web.RequestHandler):
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """What aiohttp calls an unhandled exception, as one line."""
-        log.error("connection failed", peer=_peer(self._wire), about=str(args[0]), error=repr(kw.get("exc_info")))
+        log.error("Connection failed", peer=_peer(self._wire), about=str(args[0]), error=repr(kw.get("exc_info")))
 
     def _refuse(self) -> None:
-        log.debug("request head too large", peer=_peer(self._wire))
+        log.debug("Request head too large", peer=_peer(self._wire))
         if self._wire is not None:
             self._wire.write(_TOO_LARGE)
         self._last = True

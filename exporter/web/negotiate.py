@@ -37,7 +37,7 @@ class _Range:
 def _ranges(header: str) -> Iterator[_Range]:
     """Elements of the header in order. One whose q is not a number from 0 to 1 is no element: it says nothing."""
     for element in _ELEMENT.findall(header):
-        name, *rest = (part.strip() for part in _PART.findall(element))
+        name, *rest = [part.strip() for part in _PART.findall(element)] or [""]
         parameters = {}
         for part in rest:
             key, _, value = part.partition("=")

@@ -5,24 +5,25 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import ssl
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import structlog
 from aiohttp import web
 
+from exporter.log import get_logger
 from exporter.web.connections import SERVER_NAME, Connection, Connections, Limits, connection_limit
+from exporter.web.entry import Entry
 from exporter.web.listen import address, listen
 from exporter.web.routes import Answer, Backend, Request, Routes, text
 from exporter.web.threads import in_thread
 from exporter.web.urls import Urls
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+log = get_logger()
 
 _SLICE = 64 * 1024
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -35,9 +36,13 @@ def _default_limits() -> Limits:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """How to serve; `listen` holds addresses as given to `--web.listen-address`."""
+    """How to serve: `listen` holds addresses as given to `--web.listen-address`, `web_config_file` is the file of
+    `--web.config.file`, whose content is looked at every `refresh_interval` seconds.
+    """
 
     listen: Sequence[str] = (":10530",)
+    web_config_file: Path | None = None
+    refresh_interval: float = 1.0
     urls: Urls = field(default_factory=Urls)
     enable_lifecycle: bool = False
     max_requests: int = 40
@@ -50,9 +55,10 @@ class Server:
     def __init__(self, backend: Backend, settings: ServerSettings) -> None:
         self._backend = backend
         self._settings = settings
+        self._entry = Entry(settings.web_config_file)
         self._listeners: list[socket.socket] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._accepting: list[asyncio.Task[None]] = []
+        self._opening: set[asyncio.Task[None]] = set()
+        self._running: list[asyncio.Task[None]] = []
         self._complained = float("-inf")
 
     @property
@@ -61,8 +67,9 @@ class Server:
         return tuple(address(listener) for listener in self._listeners)
 
     async def start(self) -> None:
-        """Listens on all addresses. Raises ListenError, and then listens on none."""
+        """Listens on all addresses. Raises WebConfigError or ListenError, and then listens on none."""
         loop = asyncio.get_running_loop()
+        await self._entry.load()
         try:
             for where in self._settings.listen:
                 self._listeners.append(await in_thread(partial(listen, where)))
@@ -77,13 +84,14 @@ class Server:
             enable_lifecycle=self._settings.enable_lifecycle,
             max_requests=self._settings.max_requests,
         )
-        self._accepting = [loop.create_task(self._accept(listener)) for listener in self._listeners]
+        self._running = [loop.create_task(self._accept(listener)) for listener in self._listeners]
+        self._running.append(loop.create_task(self._entry.keep_current(self._settings.refresh_interval)))
 
     async def stop(self, grace: float = 5.0) -> None:
         """Stops accepting, lets the requests under way finish within `grace` seconds, drops the other connections."""
-        for task in self._accepting:
+        for task in self._running:
             task.cancel()
-        await asyncio.gather(*self._accepting, return_exceptions=True)
+        await asyncio.gather(*self._running, return_exceptions=True)
         self._close_listeners()
         await self._registry.drain(grace)
 
@@ -98,14 +106,14 @@ class Server:
                 continue
             connection = Connection(self._manager, self._registry, self._admit)
             opening = loop.create_task(self._open(client, connection))
-            self._tasks.add(opening)
-            opening.add_done_callback(self._tasks.discard)
+            self._opening.add(opening)
+            opening.add_done_callback(self._opening.discard)
             connection.open(opening)
             # sock_accept does not yield while clients are queueing: without this a flood would own the loop.
             await asyncio.sleep(0)
 
     async def _open(self, client: socket.socket, connection: Connection) -> None:
-        context = self._tls_context()
+        context = self._entry.config.tls
         options: dict[str, Any] = {}
         if context is not None:
             limit = self._settings.limits.handshake
@@ -122,29 +130,30 @@ class Server:
 
     async def _could_not_accept(self, error: OSError) -> None:
         if error.errno not in _EXHAUSTED:
-            log.debug("accepting a connection failed", error=str(error))
+            log.debug("Accepting a connection failed", error=str(error))
             return
         if time.monotonic() - self._complained >= _COMPLAIN_EVERY:
             self._complained = time.monotonic()
-            log.warning("cannot accept connections; the oldest idle ones are dropped", error=str(error))
+            log.warning("Cannot accept connections; the oldest idle ones are dropped", error=str(error))
         self._registry.drop_oldest("no file descriptors left")
         await asyncio.sleep(0.05)
 
-    def _admit(self, _transport: asyncio.Transport) -> str | None:
-        return None
-
-    def _tls_context(self) -> ssl.SSLContext | None:
-        return None
+    def _admit(self, transport: asyncio.Transport) -> str | None:
+        return self._entry.objection(transport.get_extra_info("peercert"))
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
         if not isinstance(connection, Connection):
             raise TypeError("requests come over connections of this server")
-        exchange = _Exchange(request, connection)
+        exchange = _Exchange(request, connection, self._entry.config.headers)
         secure = connection.ssl_context is not None
         asked = Request(request.method, request.raw_path, request.headers, "https" if secure else "http")
         try:
-            await self._routes.answer(asked, exchange.send)
+            refusal = await self._entry.refusal(asked)
+            if refusal is not None:
+                await exchange.send(refusal)
+            else:
+                await self._routes.answer(asked, exchange.send)
         except Exception as error:  # noqa: BLE001 - the last boundary: a bug costs one answer, not the exporter
             _report(request, error)
             await exchange.fail()
@@ -160,15 +169,18 @@ class Server:
 class _Exchange:
     """One request's answer on its way to the client."""
 
-    def __init__(self, request: web.BaseRequest, connection: Connection) -> None:
+    def __init__(self, request: web.BaseRequest, connection: Connection, headers: Mapping[str, str]) -> None:
+        """`headers` go with every answer."""
         self._request = request
         self._connection = connection
+        self._headers = headers
         self.response = web.StreamResponse(status=500)
 
     async def send(self, answer: Answer) -> None:
         """Sends the answer no faster than the client takes it; a client that hangs up is no error."""
         request, connection = self._request, self._connection
         response = self.response = web.StreamResponse(status=answer.status, headers=answer.headers)
+        response.headers.update(self._headers)
         response.headers["Server"] = SERVER_NAME
         response.content_length = answer.length
         if connection.last:
@@ -181,7 +193,7 @@ class _Exchange:
             await response.write_eof()
             await request.writer.drain()
         except ConnectionError:
-            log.debug("client hung up before the answer ended", path=request.raw_path.partition("?")[0])
+            log.debug("Client hung up before the answer ended", path=request.raw_path.partition("?")[0])
 
     async def fail(self) -> None:
         """After an exception: an answer that says so, or where one has begun, an end that cannot be mistaken."""
@@ -208,7 +220,7 @@ def _report(request: web.BaseRequest, error: Exception) -> None:
     """One line for whoever mends the bug: what, and where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    log.error("request failed", path=request.raw_path.partition("?")[0], error=repr(error), where=where)
+    log.error("Request failed", path=request.raw_path.partition("?")[0], error=repr(error), where=where)
 
 
 def _begin(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:

@@ -49,7 +49,7 @@ class FakeBackend:
     clusters: tuple[str, ...] = ("in01-a", "in01-b")
     errors: tuple[str, ...] = ()
     page: Status = field(default_factory=lambda: Status("0.1.0", 0.0, ()))
-    before: Callable[[], None] = lambda: None
+    before: Callable[[], object] = lambda: None
     asked: list[tuple[object, ...]] = field(default_factory=list)
 
     def metrics(self, timeout_header: str | None, scope: Literal["all", "exporter"]) -> FakeBody:

@@ -1,0 +1,105 @@
+"""What stands between a client and the pages: client certificate, rate limit and password, as configured now."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from exporter.log import get_logger
+from exporter.web.auth import Authenticator, TooManyChecksError, parse_basic
+from exporter.web.routes import Answer, Request, text
+from exporter.web.threads import in_thread
+from exporter.web.tls import allowed
+from exporter.web.webconfig import WebConfig, WebConfigError, WebConfigFile
+
+log = get_logger()
+
+_CHALLENGE = {"WWW-Authenticate": 'Basic realm="zilliz-import-exporter", charset="UTF-8"'}
+
+
+class Entry:
+    """The web configuration in force, and who may pass under it. Used on one event loop."""
+
+    def __init__(self, path: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
+        """`path` is the web configuration file, None for an open door; `clock` in seconds, monotonic."""
+        self._file = WebConfigFile(path) if path is not None else None
+        self._clock = clock
+        self._authenticator = Authenticator()
+        self._bucket: _Bucket | None = None
+        self.config = WebConfig()
+
+    async def load(self) -> None:
+        """Reads the file for the first time. Raises WebConfigError."""
+        if self._file is not None:
+            self._apply(await in_thread(self._file.load))
+            for warning in self.config.warnings:
+                log.warning("Web configuration", warning=warning)
+
+    async def keep_current(self, interval: float) -> None:
+        """Looks every `interval` seconds for changed content, until cancelled."""
+        while self._file is not None:
+            await asyncio.sleep(interval)
+            await self.refresh(self._file)
+
+    async def refresh(self, file: WebConfigFile) -> None:
+        """Takes over what changed. What cannot serve changes nothing, and is logged once for each content."""
+        if not await in_thread(file.changed):
+            return
+        try:
+            fresh = await in_thread(file.load)
+        except WebConfigError as error:
+            log.error("The web configuration changed but cannot be used; the one before stays", error=str(error))  # noqa: TRY400 - the reader needs the sentence, not the stack
+            return
+        if (fresh.tls is None) != (self.config.tls is None):
+            log.error("Switching TLS on or off takes a restart; the web configuration before stays")
+            return
+        self._apply(fresh)
+        log.info("The web configuration was reloaded")
+
+    def objection(self, certificate: Mapping[str, Any] | None) -> str | None:
+        """Why a client with that verified certificate (None: it showed none) may not connect; None if it may."""
+        sans = self.config.client_sans
+        if sans is None or allowed(certificate, sans):
+            return None
+        return "the client certificate has none of the names in client_allowed_sans"
+
+    async def refusal(self, request: Request) -> Answer | None:
+        """The answer to a request that may not pass, None if it may."""
+        if self._bucket is not None and not self._bucket.take(self._clock()):
+            return text(429, "Too many requests; the limit is rate_limit in the web configuration.")
+        if not self._authenticator.required:
+            return None
+        credentials = parse_basic(request.headers.get("Authorization", ""))
+        try:
+            if credentials is not None and await self._authenticator.check(credentials):
+                return None
+        except TooManyChecksError:
+            return text(503, "Too many passwords are being checked.", **{"Retry-After": "1"})
+        return text(401, "Name and password are required.", **_CHALLENGE)
+
+    def _apply(self, config: WebConfig) -> None:
+        if config.rate_limit != self.config.rate_limit:
+            self._bucket = _Bucket(*config.rate_limit, self._clock()) if config.rate_limit else None
+        self._authenticator.set_users(config.users)
+        self.config = config
+
+
+class _Bucket:
+    """Token bucket: `burst` requests at once, and one more every `interval` seconds."""
+
+    def __init__(self, interval: float, burst: int, now: float) -> None:
+        self._interval = interval
+        self._burst = burst
+        self._tokens = float(burst)
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        self._tokens = min(self._burst, self._tokens + (now - self._at) / self._interval)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True

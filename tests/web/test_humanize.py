@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.web import humanize
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.00 KiB"),
+        (1536, "1.50 KiB"),
+        (1024 * 1024 - 1, "1.00 MiB"),
+        (5.1e9, "4.75 GiB"),
+        (2.0**60, "1024 PiB"),
+    ],
+)
+def test_sizes(value: float, expected: str) -> None:
+    assert humanize.size(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, "0"),
+        (950, "950"),
+        (12345, "12,345"),
+        (999999, "999,999"),
+        (1e6, "1.00 M"),
+        (8812345, "8.81 M"),
+        (2e9, "2.00 G"),
+    ],
+)
+def test_counts(value: float, expected: str) -> None:
+    assert humanize.count(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(-1, "0 s"), (0.25, "0.25 s"), (42, "42 s"), (200, "3 m 20 s"), (3600, "1 h"), (98765, "1 d 3 h"), (86405, "1 d")],
+)
+def test_durations(seconds: float, expected: str) -> None:
+    assert humanize.duration(seconds) == expected
+
+
+def test_ages() -> None:
+    assert humanize.age(0.4) == "just now"
+    assert humanize.age(4.9) == "4 s ago"
+
+
+@given(st.floats(0, 1e15, allow_nan=False))
+def test_nothing_is_ever_empty(value: float) -> None:
+    assert all(text.strip() for text in (humanize.size(value), humanize.count(value), humanize.duration(value)))
