@@ -1,0 +1,1 @@
+"""The bundled Grafana dashboard and the code that generates it."""
