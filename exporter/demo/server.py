@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import ssl
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -61,6 +63,7 @@ class SimulatedApi:
         self._requests: deque[Request] = deque(maxlen=keep_requests)
         self._changed = threading.Condition()
         self._connections: set[Connection] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
 
@@ -68,15 +71,19 @@ class SimulatedApi:
         """Listen; raises OSError where that is not possible."""
         if self._thread is not None:
             raise RuntimeError("the simulated API is running already")
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        with ExitStack() as opened:
+            listeners = []
+            for port in self._ports:
+                listener = opened.enter_context(socket.create_server((self._host, port), family=family, backlog=1024))
+                listener.setblocking(False)
+                listeners.append(listener)
+            opened.pop_all()
+        self._ports = [listener.getsockname()[1] for listener in listeners]
         started = threading.Event()
-        errors: list[OSError] = []
-        self._thread = threading.Thread(target=self._run, args=(started, errors), name="simulated-api", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(listeners, started), name="simulated-api", daemon=True)
         self._thread.start()
         started.wait()
-        if errors:
-            self._thread.join()
-            self._thread = None
-            raise errors[0]
         return self
 
     def stop(self) -> None:
@@ -156,44 +163,60 @@ class SimulatedApi:
         done.wait()
 
     def _url(self, port: int) -> str:
-        return f"{'http' if self._ssl_context is None else 'https'}://{self._host}:{port}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{'http' if self._ssl_context is None else 'https'}://{host}:{port}"
 
-    def _run(self, started: threading.Event, errors: list[OSError]) -> None:
+    def _run(self, listeners: Sequence[socket.socket], started: threading.Event) -> None:
         with asyncio.Runner() as runner:
-            runner.run(self._serve(started, errors))
+            runner.run(self._serve(listeners, started))
 
-    async def _serve(self, started: threading.Event, errors: list[OSError]) -> None:
+    async def _serve(self, listeners: Sequence[socket.socket], started: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        servers: list[asyncio.Server] = []
-        try:
-            for index, answer in enumerate((self.cloud.answer, self.milvus.answer)):
-                connect = partial(self._connect, answer)
-                server = await self._loop.create_server(
-                    connect, self._host, self._ports[index], ssl=self._ssl_context, backlog=1024
-                )
-                servers.append(server)
-                self._ports[index] = server.sockets[0].getsockname()[1]
-        except OSError as error:
-            errors.append(error)
-            self._stopping.set()
+        for listener, answer in zip(listeners, (self.cloud.answer, self.milvus.answer), strict=True):
+            self._loop.add_reader(listener, self._accept, listener, answer)
         started.set()
         await self._stopping.wait()
-        for server in servers:
-            server.close()
+        for listener in listeners:
+            self._loop.remove_reader(listener)
+            listener.close()
+        # asyncio leaves a socket open where it is told to stop before it has begun with the connection.
+        await _turns(3)
         for connection in tuple(self._connections):
             connection.abort()
-        while self._connections:
-            await asyncio.sleep(0)
+        for task in tuple(self._handshakes):
+            task.cancel()
+        await asyncio.gather(*self._handshakes, return_exceptions=True)
+        # A transport closes its socket in the turn after it was told to.
+        await _turns(2)
 
-    def _connect(self, answer: Callable[[Request], Reply]) -> Connection:
+    def _accept(self, listener: socket.socket, answer: Callable[[Request], Reply]) -> None:
+        """Take a connection. asyncio's own server loses those that come in while it is closed."""
+        try:
+            accepted, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        task = self._loop.create_task(self._welcome(accepted, answer))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
+    async def _welcome(self, accepted: socket.socket, answer: Callable[[Request], Reply]) -> None:
         with self._changed:
             self.connections_opened += 1
             number = self.connections_opened
-        return Connection(number, partial(self._answer, answer), self._connections)
+        connection = Connection(number, partial(self._answer, answer), self._connections)
+        # A client that breaks off its TLS handshake is nobody's failure here.
+        with suppress(OSError):
+            await self._loop.connect_accepted_socket(lambda: connection, accepted, ssl=self._ssl_context)
 
     def _answer(self, answer: Callable[[Request], Reply], request: Request) -> Answer:
         with self._changed:
             self._requests.append(request)
             self._changed.notify_all()
         return Answer(answer(request), self.latency, self.faults.pick(request))
+
+
+async def _turns(count: int) -> None:
+    """Let the event loop go round that often."""
+    for _ in range(count):
+        await asyncio.sleep(0)

@@ -1,0 +1,180 @@
+"""The demo's cast, its configuration, the jobs for benchmarks, and the program."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+
+import pytest
+import requests
+
+from exporter.demo import KEY, MILVUS, Demo, JobScript, Series, start
+from exporter.demo.bulk import bulk_jobs
+from exporter.demo.launch import DEMO_CLUSTER, DEMO_MILVUS, DEMO_SPEED
+from exporter.demo.library import cloud_cast, milvus_cast
+from exporter.demo.scenario import Moment, Phase
+from exporter.model import id_order
+from tests.demo.conftest import ROOT
+
+FIVE_MINUTES = int(5 * 60 * DEMO_SPEED)
+
+
+def course(cast: Iterable[Series], times: Iterable[int] = range(0, FIVE_MINUTES, 20)) -> list[dict[str, Moment]]:
+    """What each job that is known looks like at these scenario seconds."""
+    series = tuple(cast)
+    return [
+        {run.job_id: now for each in series for run in each.present(time) if (now := run.at(time)) is not None}
+        for time in times
+    ]
+
+
+@pytest.mark.parametrize("cast", [cloud_cast, milvus_cast])
+def test_within_five_minutes_jobs_start_progress_finish_and_fail(cast: object) -> None:
+    moments = course(cloud_cast(0) if cast is cloud_cast else milvus_cast(0))
+    first, last = moments[0], moments[-1]
+    assert set(last) - set(first)
+    seen = {now.state for each in moments for now in each.values()}
+    assert seen >= {Phase.PENDING, Phase.IMPORTING, Phase.COMPLETED, Phase.FAILED}
+    ended = {Phase.COMPLETED, Phase.FAILED}
+    assert {
+        now.state
+        for each in moments
+        for job_id, now in each.items()
+        if job_id in first and first[job_id].state not in ended
+    } >= ended
+    assert all(5 <= len(each) <= 14 for each in moments)
+
+
+def test_at_any_time_something_is_under_way() -> None:
+    day = 24 * 3600
+    for moments in course((*cloud_cast(0), *milvus_cast(0)), range(day, day + 6 * 3600, 300)):
+        assert any(now.state is Phase.IMPORTING for now in moments.values())
+
+
+def test_the_cast_holds_every_trouble_that_is_worth_a_look() -> None:
+    cloud, milvus = course(cloud_cast(0)), course(milvus_cast(0))
+
+    def stands(moments: list[dict[str, Moment]], progress: int) -> bool:
+        """Whether a job stays there for at least two minutes of watching."""
+        at = [{job_id for job_id, now in each.items() if now.progress == progress} for each in moments]
+        return any(sum(job_id in each for each in at) * 20 / DEMO_SPEED > 120 for job_id in set().union(*at))
+
+    assert stands(cloud, 70)
+    assert stands(cloud, 80)
+    assert stands(cloud, 0)
+    assert max(len(now.files) for each in cloud for now in each.values()) > 300
+    assert any("schema" in now.reason for each in cloud for now in each.values())
+    assert vanished(cloud)
+    assert stands(milvus, 99)
+    assert any(now.state is Phase.UNCOMMITTED for each in milvus for now in each.values())
+    assert any(now.state is Phase.FAILED and now.completed_at for each in milvus for now in each.values())
+
+
+def vanished(moments: list[dict[str, Moment]]) -> set[str]:
+    """Jobs that were last seen unfinished, before the end."""
+    last = {job_id: now.state for each in moments for job_id, now in each.items()}
+    return {job_id for job_id, state in last.items() if state is Phase.IMPORTING} - set(moments[-1])
+
+
+def test_the_same_seed_gives_the_same_jobs() -> None:
+    def scripts(seed: int) -> list[JobScript]:
+        return [run for each in (*cloud_cast(seed), *milvus_cast(seed)) for run in each.present(5000)]
+
+    assert scripts(3) == scripts(3)
+    assert scripts(3) != scripts(4)
+
+
+@pytest.mark.parametrize("cast", [cloud_cast(0), milvus_cast(0)])
+def test_ids_are_unique_and_ascend_with_the_start(cast: tuple[Series, ...]) -> None:
+    runs = [run for each in cast for time in range(0, 86_400, 600) for run in each.present(time)]
+    starts = {run.job_id: run.starts_at for run in runs}
+    assert len(starts) == len({(run.collection_name, run.starts_at) for run in runs})
+    in_order = [starts[job_id] for job_id in sorted(starts, key=id_order)]
+    assert in_order == sorted(in_order)
+
+
+def ask(demo: Demo, index: int) -> list[int]:
+    """Codes of the one-job calls about the jobs of one cluster of the configuration."""
+    clusters = demo.config["clusters"]
+    assert isinstance(clusters, list)
+    cluster = clusters[index]
+    milvus = cluster.get("api") == "milvus"
+    return [
+        requests.post(
+            cluster["base_url"] + ROOT + ("describe" if milvus else "getProgress"),
+            json={"jobId": job_id, "clusterId": cluster["cluster_id"]},
+            headers={"Authorization": f"Bearer {cluster['api_key']}"},
+            timeout=5,
+        ).json()["code"]
+        for job_id in cluster.get("jobs", ())
+    ]
+
+
+def test_the_demo_can_be_watched_with_the_configuration_it_gives() -> None:
+    demo = start(latency=0, discovery=False)
+    try:
+        assert ask(demo, 0) == [0] * 8
+        assert ask(demo, 1) == [0] * 8
+    finally:
+        demo.api.stop()
+
+
+def test_the_demo_with_discovery_names_two_jobs_and_can_leave_out_milvus() -> None:
+    demo = start(latency=0, milvus=False)
+    try:
+        clusters = demo.config["clusters"]
+        assert isinstance(clusters, list)
+        assert [cluster["cluster_id"] for cluster in clusters] == [DEMO_CLUSTER]
+        assert clusters[0]["discovery"] == {"refresh_interval": "10s", "finished_for": "5m"}
+        assert ask(demo, 0) == [0, 0]
+        assert DEMO_MILVUS not in json.dumps(demo.config)
+    finally:
+        demo.api.stop()
+
+
+def test_the_share_of_unfinished_bulk_jobs_is_exact_and_lasts_a_while() -> None:
+    scripts = list(bulk_jobs(2000, files=3, unfinished=0.025))
+    for time in (0, 3600):
+        states = [now.state for script in scripts if (now := script.at(time)) is not None]
+        assert [states.count(Phase.COMPLETED), states.count(Phase.IMPORTING)] == [1950, 50]
+    assert len({script.job_id for script in scripts}) == 2000
+    assert [script.job_id for script in scripts] == sorted((script.job_id for script in scripts), key=id_order)
+
+
+def test_bulk_jobs_finished_within_the_last_twelve_hours() -> None:
+    for script in bulk_jobs(100, unfinished=0):
+        now = script.at(0)
+        assert now is not None
+        assert now.completed_at is not None
+        assert -43_200 <= now.completed_at <= 0
+
+
+@pytest.mark.parametrize(("dialect", "operation"), [("zilliz", "getProgress"), ("milvus", "describe")])
+def test_the_program_prints_its_url_serves_and_ends_when_asked(dialect: str, operation: str) -> None:
+    command = [sys.executable, "-m", "exporter.demo", f"--api={dialect}", "--jobs=3", "--files=2", "--latency=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        url = program.stdout.readline().strip()
+        try:
+            reply = requests.post(
+                f"{url}{ROOT}{operation}",
+                json={"jobId": "457000000000000003", "clusterId": DEMO_CLUSTER},
+                headers={"Authorization": f"Bearer {KEY}"},
+                timeout=5,
+            )
+        finally:
+            program.send_signal(signal.SIGTERM)
+        assert len(reply.json()["data"]["details"]) == 2
+        assert program.wait(10) == 0
+
+
+def test_the_milvus_of_the_demo_asks_for_a_password() -> None:
+    demo = start(latency=0)
+    try:
+        assert requests.post(f"{demo.api.milvus_url}{ROOT}list", json={}, timeout=5).status_code == 401
+        assert demo.api.jobs(MILVUS).present(0)
+    finally:
+        demo.api.stop()
