@@ -16,7 +16,7 @@ from exporter.log import get_logger
 from exporter.model import Source
 from exporter.scrape import Configured, Fleet, Target, budget
 from exporter.selfmetrics import SelfMetrics
-from exporter.watch.cluster import Clock
+from exporter.watch.settings import Clock
 from exporter.watch.view import JobView
 from exporter.web.routes import UnknownClusterError
 from exporter.web.status import ClusterStatus, Status

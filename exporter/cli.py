@@ -27,7 +27,7 @@ from exporter.journal import LogJournal
 from exporter.log import LEVELS, ChangeLog, configure, get_logger
 from exporter.scrape import Fleet
 from exporter.selfmetrics import SelfMetrics
-from exporter.watch.cluster import Clock
+from exporter.watch.settings import Clock
 from exporter.web.listen import ListenError, parse_listen_address
 from exporter.web.server import Server, ServerSettings
 from exporter.web.threads import in_thread

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from exporter.api.errors import ApiError
 from exporter.log import ChangeLog
-from exporter.watch.cluster import DOWN
+from exporter.watch.desk import DOWN
 
 
 class LogJournal:

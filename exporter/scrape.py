@@ -13,9 +13,10 @@ from exporter.api.limiter import Limiter, Limiters
 from exporter.config.load import Loaded
 from exporter.config.schema import Cluster, Scrape
 from exporter.config.secret import Secret
-from exporter.watch.cluster import Api, Clock, ClusterWatch, Journal, Settings
+from exporter.watch.cluster import Api, ClusterWatch, Journal
 from exporter.watch.memory import Named
 from exporter.watch.plan import Rules
+from exporter.watch.settings import Clock, Settings
 from exporter.watch.sources import list_targets
 from exporter.watch.view import ClusterView
 

@@ -97,3 +97,12 @@ class Query:
     def overdue(self, now: float) -> bool:
         """Whether its deadline has passed."""
         return self.deadline is not None and now >= self.deadline.at
+
+
+@dataclass(eq=False, slots=True)
+class Listing:
+    """The list being read by a worker, for the rounds that wait for it; `call` is the deadline of a call under way."""
+
+    deadline: float
+    rounds: list[Round]
+    call: Deadline | None = None

@@ -24,9 +24,10 @@ from exporter.api.errors import (
 )
 from exporter.api.limiter import Limiter
 from exporter.model import ErrorClass, Job, ListedJob, ListPage, Source, State
-from exporter.watch.cluster import Clock, ClusterWatch, Settings
+from exporter.watch.cluster import ClusterWatch
 from exporter.watch.memory import Named
 from exporter.watch.plan import Rules
+from exporter.watch.settings import Clock, Settings
 from exporter.watch.sources import ListTarget
 from exporter.watch.view import ClusterView, JobView
 

@@ -1,0 +1,384 @@
+"""Whose turn it is at one cluster, and what every outcome means for the scrapes that wait: bookkeeping, no calls.
+
+Nothing here blocks or is thread-safe: `ClusterWatch` holds its lock around every call and does what is decided.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+
+from exporter.api.deadline import Deadline
+from exporter.api.errors import ApiError, CallTimeoutError
+from exporter.model import ErrorClass, Job, ListPage
+from exporter.watch.memory import JobMemory
+from exporter.watch.plan import Turn
+from exporter.watch.rounds import Listing, Query, Round
+from exporter.watch.settings import Clock, Settings
+from exporter.watch.sources import ListReading
+from exporter.watch.view import ClusterView
+
+DOWN = frozenset({ErrorClass.TIMEOUT, ErrorClass.CONNECT, ErrorClass.TLS, ErrorClass.AUTH, ErrorClass.HTTP})
+RECHECK_SHARE = 0.1
+RECHECK_CREDIT = 60.0
+
+
+class Desk:
+    """One cluster's rounds, queries and list, and what its calls have said about the cluster itself."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.settings = settings
+        self.last_error = ""
+        """The last failure of a call, empty after a round in which all calls worked."""
+        self.last_view: ClusterView | None = None
+        """How the last scrape of the whole cluster went."""
+        self._clock = clock
+        at = clock.now()
+        self.memory = JobMemory(settings.cluster_id, settings.named, settings.rules, at, clock.chance)
+        self._rounds: list[Round] = []
+        self._queries: dict[str, Query] = {}
+        self._late: set[Query] = set()
+        self._suspect: ErrorClass | None = None
+        self._up: bool | None = None
+        self._reading: ListReading | None = None
+        self._listing: Listing | None = None
+        self._listed_at: float | None = None
+        self._first_list_read = False
+        self._omitted = 0
+        self._recheck_credit = 1.0
+        self._credited_at = at.monotonic
+        self._untold: list[tuple[str, ApiError | None]] = []
+        self._troubled: set[str] = set()
+
+    @property
+    def late(self) -> int:
+        """Calls that were given up at their deadline and still hold a worker."""
+        return len(self._late)
+
+    @property
+    def tasks(self) -> int:
+        """How many workers could begin something now."""
+        pending = sum(len(waiter.wanted) + waiter.wants_list for waiter in self._rounds)
+        return pending if self._suspect is None else min(pending, 0 if self._asking else 1)
+
+    @property
+    def _asking(self) -> bool:
+        return bool(self._queries) or self._listing is not None
+
+    def reconfigure(self, settings: Settings, *, other_api: bool) -> None:
+        """Go on under another configuration; running rounds follow it. `other_api`: what was learnt of it is void."""
+        at = self._clock.now()
+        if settings.lists != self.settings.lists or settings.single_page != self.settings.single_page:
+            self._reading = None
+            self._listed_at = None
+        if not settings.lists:
+            self._omitted = 0
+            self._first_list_read = False
+        if other_api:
+            self._suspect = None
+        self.settings = settings
+        self.memory.reconfigure(settings.named, settings.rules, at)
+        for waiter in self._rounds:
+            for job_id in [job_id for job_id in waiter.wanted if job_id not in self.memory]:
+                waiter.wanted.discard(job_id)
+                waiter.settle()
+        self._fill_all(at.monotonic)
+
+    def open(self, deadline: float, only: str | None, seen: Collection[str]) -> Round:
+        """Open a round; see `ClusterWatch.begin`."""
+        now = self._clock.monotonic()
+        new = Round(now, deadline, only=only, counted=only is None, seen=set(seen))
+        self._rounds.append(new)
+        if only is not None and only not in self.memory:
+            new.await_more()
+            new.wanted.add(only)
+            new.queue.append(only)
+        else:
+            self._fill(new, now)
+        if new.open == 0:
+            new.done.set()
+        return new
+
+    def next_task(self) -> Listing | Query | None:
+        """What a worker should do next: read the list, ask about a job, or nothing."""
+        now = self._clock.monotonic()
+        alone = self._suspect is not None
+        if alone and self._asking:
+            return None
+        rounds = [waiter for waiter in self._rounds if waiter.deadline > now]
+        jobs_first = alone and any(waiter.wanted for waiter in rounds)
+        waiting = [waiter for waiter in rounds if waiter.wants_list]
+        if waiting and self._listing is None and not jobs_first:
+            for waiter in waiting:
+                waiter.wants_list = False
+            self._listing = Listing(waiting[0].began + (waiting[0].deadline - waiting[0].began) / 2, waiting)
+            return self._listing
+        for waiter in rounds:
+            while waiter.queue:
+                job_id = waiter.queue.popleft()
+                if job_id in waiter.wanted:
+                    return self._new_query(job_id, waiter)
+        return None
+
+    def _new_query(self, job_id: str, waiter: Round) -> Query:
+        query = Query(job_id, remember=job_id in self.memory)
+        waiters = [waiter]
+        if query.remember:
+            self._queries[job_id] = query
+            waiters = [other for other in self._rounds if job_id in other.wanted]
+        for other in waiters:
+            other.wanted.discard(job_id)
+            query.join(other)
+        return query
+
+    def begin(self, query: Query) -> tuple[Deadline, str] | None:
+        """Start a query whose turn at the rate has come: its deadline and database; None if nobody waits any more."""
+        if query.over:
+            return None
+        return query.begin(self._clock.monotonic()), self.memory.database(query.job_id)
+
+    def returned(self, query: Query) -> None:
+        """Note that the call of a query has come back, in time or not."""
+        self._late.discard(query)
+
+    def unask(self, query: Query) -> None:
+        """Note that the query's turn did not come."""
+        if query.over:
+            return
+        self._forget(query)
+        for waiter in query.rounds:
+            waiter.left.add(query.job_id)
+            waiter.settle()
+
+    def conclude(self, query: Query, outcome: Job | ApiError) -> None:
+        """Take in the outcome of a query; one that comes too late changes nothing."""
+        if query.over:
+            return
+        self._forget(query)
+        error = outcome.error if isinstance(outcome, ApiError) else None
+        if query.remember:
+            self._remember(query, outcome)
+        for waiter in query.rounds:
+            waiter.outcome = outcome
+            waiter.progress_results.append(error)
+            waiter.settle()
+        if any(waiter.counted for waiter in query.rounds):
+            self._judge(error)
+
+    def start_listing(self) -> ListReading:
+        """The reading to go on with: that of the last scrape where it was not complete."""
+        if self._reading is None:
+            self._reading = ListReading(self.settings.lists, self.settings.single_page)
+            self._listed_at = self._clock.monotonic()
+        return self._reading
+
+    def take_page(self, listing: Listing, reading: ListReading, outcome: ListPage | ApiError) -> bool:
+        """Take in one page of the list; whether to go on with it."""
+        listing.call = None
+        if self._listing is not listing or self._reading is not reading:
+            return False
+        error = outcome.error if isinstance(outcome, ApiError) else None
+        self._list_said(listing, outcome if isinstance(outcome, ApiError) else None)
+        if isinstance(outcome, ListPage):
+            at = self._clock.now()
+            unfinished = [name for name in reading.add(outcome) if not name.listed.state.finished]
+            known = [name for name in unfinished if name.listed.job_id in self.memory]
+            new = [name for name in unfinished if name.listed.job_id not in self.memory]
+            room = max(0, self.settings.max_jobs - self.memory.unfinished_discovered())
+            self.memory.discover(known + new[:room], at)
+            if new[:room]:
+                self._fill_all(at.monotonic)
+        return error is None
+
+    def end_listing(self, listing: Listing) -> None:
+        """Let the scrapes go that wait for the list; where its reading is complete, choose what is watched."""
+        if self._listing is not listing:
+            return
+        self._listing = None
+        reading = self._reading
+        if reading is not None and reading.complete:
+            self._reading = None
+            at = self._clock.now()
+            inherited = not self._first_list_read and bool(reading.jobs)
+            max_jobs = self.settings.max_jobs
+            self._omitted = self.memory.choose_discovered(reading.jobs, max_jobs, at, inherited=inherited)
+            self._first_list_read = self._first_list_read or bool(reading.jobs)
+            self._fill_all(at.monotonic)
+        for waiter in listing.rounds:
+            waiter.settle()
+
+    def drop_overdue(self, waiter: Round) -> None:
+        """Give up what this round waits for and what is past its deadline."""
+        now = self._clock.monotonic()
+        for query in [query for query in waiter.joined if query.overdue(now)]:
+            self._time_out(query)
+        listing = self._listing
+        if listing is not None and listing.call is not None and now >= listing.call.at and waiter in listing.rounds:
+            self._list_said(listing, CallTimeoutError("the list did not answer within half of the scrape's time"))
+            self.end_listing(listing)
+
+    def next_deadline(self, waiter: Round) -> float:
+        """When something that the round waits for is out of time, or the round itself (monotonic)."""
+        listing = self._listing
+        if listing is not None and listing.call is not None and waiter in listing.rounds:
+            return min(waiter.next_deadline(), listing.call.at)
+        return waiter.next_deadline()
+
+    def close(self, ending: Round) -> ClusterView | None:
+        """End the round if all is known or its time is over, and say how it went; None if it goes on."""
+        now = self._clock.monotonic()
+        if ending.open > 0 and now < ending.deadline:
+            return None
+        self._rounds.remove(ending)
+        for query in list(ending.joined):
+            self._leave(ending, query)
+        if self._listing is not None and ending in self._listing.rounds:
+            self._listing.rounds.remove(ending)
+        if ending.counted:
+            self._weigh(ending)
+        view = ClusterView(
+            cluster_id=self.settings.cluster_id,
+            up=self._up,
+            jobs=self.memory.counts(),
+            waiting=len((ending.wanted | ending.left) & ending.due),
+            omitted=self._omitted,
+            scrape_duration=now - ending.began,
+        )
+        if ending.counted:
+            self.last_view = view
+        return view
+
+    def gone(self, job_ids: Collection[str]) -> None:
+        """Forget the troubles of jobs that are watched no more."""
+        self._troubled.difference_update(job_ids)
+
+    def untold(self) -> list[tuple[str, ApiError | None]]:
+        """The troubles (a job id or `list`, and the error) and recoveries (None) since the last call."""
+        untold, self._untold = self._untold, []
+        return untold
+
+    def _fill(self, waiter: Round, now: float) -> None:
+        order = self.memory.due(now, self._rechecks(now))
+        for turn, job_id in order:
+            if job_id in waiter.seen or waiter.only not in (None, job_id):
+                continue
+            waiter.seen.add(job_id)
+            if turn is not Turn.RECHECK:
+                waiter.due.add(job_id)
+            waiter.await_more()
+            query = self._queries.get(job_id)
+            if query is None:
+                waiter.wanted.add(job_id)
+            else:
+                query.join(waiter)
+        waiter.queue = deque(job_id for _, job_id in order if job_id in waiter.wanted)
+        if waiter.only is None and not waiter.list_seen and self._list_due(now):
+            waiter.list_seen = True
+            waiter.await_more()
+            if self._listing is None:
+                waiter.wants_list = True
+            else:
+                self._listing.rounds.append(waiter)
+
+    def _list_due(self, now: float) -> bool:
+        if not self.settings.lists:
+            return False
+        return (
+            self._reading is not None
+            or self._listed_at is None
+            or now - self._listed_at >= self.settings.refresh_interval
+        )
+
+    def _rechecks(self, now: float) -> int | None:
+        share = self.settings.requests_per_second * RECHECK_SHARE
+        if share == 0:
+            return None
+        earned = (now - self._credited_at) * share
+        self._credited_at = now
+        self._recheck_credit = min(self._recheck_credit + earned, max(1.0, share * RECHECK_CREDIT))
+        return int(self._recheck_credit)
+
+    def _fill_all(self, now: float) -> None:
+        for waiter in self._rounds:
+            self._fill(waiter, now)
+
+    def _forget(self, query: Query) -> None:
+        query.over = True
+        if self._queries.get(query.job_id) is query:
+            del self._queries[query.job_id]
+        for waiter in query.rounds:
+            waiter.joined.discard(query)
+
+    def _remember(self, query: Query, outcome: Job | ApiError) -> None:
+        began, at = query.began, self._clock.now()
+        if query.job_id in self.memory and self.memory[query.job_id].settled:
+            self._recheck_credit = max(0.0, self._recheck_credit - 1)
+        if isinstance(outcome, ApiError):
+            self.memory.failed(query.job_id, outcome.error, began, at)
+            self._note(query.job_id, outcome)
+        else:
+            self.memory.answered(query.job_id, outcome, at.monotonic if began is None else began, at)
+            self._note(query.job_id, None)
+
+    def _list_said(self, listing: Listing, error: ApiError | None) -> None:
+        for waiter in listing.rounds:
+            waiter.list_results.append(None if error is None else error.error)
+        self._note("list", error)
+        self._judge(None if error is None else error.error)
+
+    def _note(self, subject: str, error: ApiError | None) -> None:
+        if error is not None:
+            self.last_error = str(error)
+            self._troubled.add(subject)
+            self._untold.append((subject, error))
+        elif subject in self._troubled:
+            self._troubled.discard(subject)
+            self._untold.append((subject, None))
+
+    def _judge(self, error: ErrorClass | None) -> None:
+        """After a scrape in which all calls failed alike, the first call decides for all others."""
+        if self._suspect is None:
+            return
+        self._suspect = error if error in DOWN else None
+        if self._suspect is None:
+            return
+        at = self._clock.now()
+        for waiter in self._rounds:
+            if not waiter.counted:
+                continue
+            for job_id in waiter.give_up():
+                waiter.due.discard(job_id)
+                if job_id in self.memory and not self.memory[job_id].settled:
+                    self.memory.failed(job_id, self._suspect, None, at)
+            if waiter.wants_list:
+                waiter.wants_list = False
+                waiter.list_results.append(error)
+                waiter.settle()
+
+    def _time_out(self, query: Query) -> None:
+        self._late.add(query)
+        self.conclude(query, CallTimeoutError("no answer within the time that the scrape had"))
+
+    def _leave(self, ending: Round, query: Query) -> None:
+        """End a round's wait for a query under way: a failure only where nobody waits for it any longer."""
+        if query.rounds == [ending] and query.began is not None:
+            self._time_out(query)
+            return
+        ending.left.add(query.job_id)
+        query.rounds.remove(ending)
+        ending.joined.discard(query)
+        if not query.rounds:
+            self._forget(query)
+
+    def _weigh(self, ending: Round) -> None:
+        """Conclude from a whole scrape whether the cluster is up, and whether it may be down altogether."""
+        results = set(ending.progress_results) | set(ending.list_results)
+        if not results:
+            return
+        alike = next(iter(results)) if len(results) == 1 else None
+        self._suspect = alike if alike in DOWN else None
+        if results == {None}:
+            self.last_error = ""
+        answers = ending.progress_results or ending.list_results
+        usable = any(error is None or error is ErrorClass.NOT_FOUND for error in answers)
+        self._up = usable and all(error is None for error in ending.list_results)
