@@ -21,8 +21,8 @@ from exporter.watch.view import ClusterView, JobView
 SLICE_BYTES = 256 * 1024
 """What a slow reader holds in memory at a time."""
 
-BATCH_JOBS = 64
-"""Jobs rendered in one call of the library; more would only need more memory at once."""
+BATCH_JOBS = 16
+"""Jobs rendered in one call of the library; with more, what is in the making outgrows the processor's caches."""
 
 _generate_openmetrics, _ = choose_encoder("application/openmetrics-text; version=1.0.0")
 
@@ -111,14 +111,20 @@ class Exposition:
         """Shows a job no longer; one that was never shown is no error."""
         self._pending[cluster_id, job_id] = None
 
-    def body(self, clusters: Sequence[ClusterView], own: Collector | None) -> Body:
-        """The text of exactly these clusters, in this order, then of the exporter's own metrics if given."""
+    def body(
+        self, clusters: Sequence[ClusterView], own: Collector | None, *, jobs_of: Iterable[str] | None = None
+    ) -> Body:
+        """The text of exactly these clusters, in this order, then of the exporter's own metrics if given.
+
+        `jobs_of` are the ids of the clusters whose jobs are in it: those of `clusters` unless said otherwise.
+        """
         self.stats.reset()
         self._update()
-        return Body(join(self._runs(clusters)), tuple(own.collect()) if own is not None else ())
+        cluster_ids = [cluster.cluster_id for cluster in clusters] if jobs_of is None else jobs_of
+        return Body(join(self._runs(cluster_ids, clusters)), tuple(own.collect()) if own is not None else ())
 
-    def _runs(self, clusters: Sequence[ClusterView]) -> Iterator[Run]:
-        shelves = [self._shelves[cluster.cluster_id] for cluster in clusters if cluster.cluster_id in self._shelves]
+    def _runs(self, cluster_ids: Iterable[str], clusters: Sequence[ClusterView]) -> Iterator[Run]:
+        shelves = [self._shelves[cluster_id] for cluster_id in cluster_ids if cluster_id in self._shelves]
         for index, header in enumerate(_HEADERS):
             runs = [shelf.run(index) for shelf in shelves]
             if any(run.length for run in runs):
@@ -192,9 +198,9 @@ class Exposition:
         return self._shelves[view.cluster_id]
 
 
-def render_once(files: FilePolicy, clusters: Sequence[ClusterView], jobs: Iterable[JobView]) -> Body:
-    """A body of jobs that nobody keeps watching, such as the one that `/probe` was asked for."""
+def render_once(files: FilePolicy, clusters: Sequence[ClusterView], jobs: Sequence[JobView]) -> Body:
+    """A body of jobs that nobody keeps watching, such as the one that `/probe` was asked for, and of clusters."""
     exposition = Exposition(files, lambda _cluster_id, _job_id: None)
     for view in jobs:
         exposition.show(view)
-    return exposition.body(clusters, None)
+    return exposition.body(clusters, None, jobs_of=dict.fromkeys(view.cluster_id for view in jobs))

@@ -1,7 +1,8 @@
 """The text of one cluster's jobs, family by family: what still changes, and what is packed into blocks.
 
-A block holds about `BLOCK_BYTES` of text of finished jobs and only in compressed form. The size is a compromise: the
-larger, the better it compresses; but a job that leaves costs the recompression of its block, 15 ms for 1 MiB.
+A block holds about `BLOCK_BYTES` of text of finished jobs, only in compressed form. The size is a compromise: a larger
+block compresses better, but a job that leaves costs the recompression of its block. 1 MiB, some 50 jobs of ten files,
+takes 5 ms, where 10 MiB would take 30 ms and save 9 % of the bytes.
 """
 
 from __future__ import annotations

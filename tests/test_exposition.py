@@ -305,6 +305,12 @@ def test_own_metrics_alone(exposition: Exposition) -> None:
     assert "zilliz_import_exporter_build_info" in text_of(body)
 
 
+def test_a_job_can_be_shown_without_its_cluster() -> None:
+    body = render_once(POLICY, (), [job_view(state=State.COMPLETED), job_view("2")])
+    assert "zilliz_import_cluster" not in text_of(body)
+    assert text_of(body).count("zilliz_import_job_up{") == 2
+
+
 def test_nothing_at_all_is_still_a_valid_body(exposition: Exposition) -> None:
     body = exposition.body([], CollectorRegistry())
     assert text_of(body) == ""

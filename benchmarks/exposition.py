@@ -1,0 +1,251 @@
+"""What an exposition costs against prometheus_client's `generate_latest` on the same samples.
+
+Run it alone with `python -m benchmarks.exposition`.
+
+The jobs look like Zilliz Cloud's replies, ten files each. A baseline is `generate_latest` over metric families that
+are there already, so it leaves out what an exporter pays for making them; with gzip it is followed by zlib, level 1.
+Times are CPU seconds of this process, the best of several runs. Nothing is asked of an API.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from exporter.exposition import Exposition
+from exporter.listing import Listed, Series
+from exporter.metrics import CLUSTER_FAMILIES, JOB_FAMILIES, JobSubject
+from exporter.model import File, Job, Source, State
+from exporter.selfmetrics import SelfMetrics
+from exporter.watch.view import ClusterView, JobView
+
+CLUSTER_ID = "in01-0123456789abcde"
+FILES = 10
+REPEATS = 5
+SIZES = {"100,000": 917, "600,000": 5500}
+"""Jobs for about so many samples."""
+
+
+@dataclass(frozen=True)
+class Unlimited:
+    """`files` of the configuration without limits."""
+
+    series: Series = "all"
+    max_per_job: int = 1000
+    max_total: int = 10**9
+
+
+@dataclass
+class Made:
+    """Metric families that are there already."""
+
+    families: list[Metric]
+
+    def collect(self) -> Iterable[Metric]:
+        return self.families
+
+
+def job(number: int, step: int | None = None) -> JobView:
+    """A completed job, or one under way at `step`, of which each changes the progress of job and files and the rows."""
+    progress = 1.0 if step is None else (step * 37 + number) % 997 / 1000
+    state = State.COMPLETED if step is None else State.IMPORTING
+    done_at = 1741520527.0 + number if step is None else None
+    job_id = f"4487613136{number:08d}"
+    files = tuple(
+        File(
+            f"warehouse/2025-03/{number:05d}/part-{part:04d}.parquet",
+            state,
+            progress,
+            3e8 + number * part,
+            completed_at=done_at,
+        )
+        for part in range(FILES)
+    )
+    counts = {each: FILES if each is state else 0 for each in State}
+    data = Job(
+        job_id, "product_vectors", state, progress, 3e9 + number, 9e6, progress * 9e6, done_at, "", files, counts
+    )
+    refreshed = 1741530000.5 + (step or 0)
+    return JobView(
+        CLUSTER_ID, job_id, Source.DISCOVERY, "product_vectors", "default", 1741520000.25, True, None, refreshed, data
+    )
+
+
+def cluster(jobs: int) -> ClusterView:
+    return ClusterView(CLUSTER_ID, up=True, jobs={Source.DISCOVERY: jobs}, waiting=0, omitted=0, scrape_duration=0.125)
+
+
+def families_of(views: list[JobView], own: SelfMetrics) -> Made:
+    """All the families of a plain collector."""
+    subjects = [JobSubject(view, Listed(view.job.files or ()) if view.job else Listed()) for view in views]
+    made: list[Metric] = []
+    for family in JOB_FAMILIES:
+        metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
+        for labels, value in (row for subject in subjects for row in family.rows(subject)):
+            metric.add_metric(labels, value)
+        made.append(metric)
+    for about_cluster in CLUSTER_FAMILIES:
+        metric = GaugeMetricFamily(about_cluster.name, about_cluster.help, labels=about_cluster.labels)
+        for labels, value in about_cluster.rows(cluster(len(views))):
+            metric.add_metric(labels, value)
+        made.append(metric)
+    return Made([*made, *own.registry.collect()])
+
+
+def cpu(work: Callable[[list[JobView]], object], prepare: Callable[[], list[JobView]] = list) -> float:
+    """CPU seconds of `work`, the best of several runs, each on what was prepared for it."""
+    runs = []
+    for _ in range(REPEATS):
+        prepared = prepare()
+        gc.collect()
+        start = time.process_time()
+        work(prepared)
+        runs.append(time.process_time() - start)
+    return min(runs)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison; `limit` is the largest share of the baseline's CPU time that is wanted, if any."""
+
+    samples: int
+    case: str
+    encoding: str
+    seconds: float
+    baseline_seconds: float
+    limit: float | None
+
+    @property
+    def share(self) -> float:
+        """Of the baseline's CPU time."""
+        return self.seconds / self.baseline_seconds
+
+
+class Bench:
+    """An exposition of so many jobs, one in a hundred of them unfinished, and its baselines."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self.unfinished = range(0, jobs, 100)
+        self.clusters = [cluster(jobs)]
+        self.own = SelfMetrics()
+        self.own.set_clusters([CLUSTER_ID])
+        self.steps = itertools.count(1)
+        self.expired = itertools.count(1)
+        views = [job(number, 0 if number in self.unfinished else None) for number in range(jobs)]
+        made = families_of(views, self.own)
+        text = generate_latest(made)
+        self.samples = sum(len(family.samples) for family in made.families)
+        self.generated = cpu(lambda _: generate_latest(made))
+        self.compressed = self.generated + cpu(lambda _: zlib.compress(text, 1))
+        self.exposition = self.new_exposition()
+        self.scrape(views, gzip=True)
+
+    def new_exposition(self) -> Exposition:
+        return Exposition(Unlimited(), lambda _cluster_id, _job_id: None)
+
+    def scrape(self, changed: Iterable[JobView], *, gzip: bool) -> None:
+        for view in changed:
+            self.exposition.show(view)
+        body = self.exposition.body(self.clusters, self.own.registry)
+        sum(map(len, body.chunks(openmetrics=False, gzip=gzip)))
+
+    def one_in_a_hundred(self) -> list[JobView]:
+        step = next(self.steps)
+        return [job(number, step) for number in self.unfinished]
+
+    def expire_one(self, _: list[JobView]) -> None:
+        number = next(number for number in self.expired if number not in self.unfinished)
+        self.exposition.forget(CLUSTER_ID, job(number).job_id)
+        self.scrape((), gzip=True)
+
+    def all_of_them_new(self) -> list[JobView]:
+        self.exposition = self.new_exposition()
+        return [job(number, next(self.steps)) for number in range(self.jobs)]
+
+    def rows(self) -> Iterator[Row]:
+        """All comparisons. "Everything changed" comes last, since it replaces what was shown."""
+        cases: list[tuple[str, Callable[[], list[JobView]], float]] = [
+            ("nothing changed", list, 1 / 500),
+            ("1 % of jobs changed", self.one_in_a_hundred, 1 / 200),
+            ("everything changed", self.all_of_them_new, 1.2),
+        ]
+        expired = cpu(self.expire_one)
+        yield Row(self.samples, "one finished job expired", "gzip", expired, self.compressed, None)
+        for case, prepare, limit in cases:
+            compressed = cpu(lambda views: self.scrape(views, gzip=True), prepare)
+            # Nothing changed: the figure to reach compares with gzip to a baseline without.
+            baseline = self.generated if case == "nothing changed" else self.compressed
+            yield Row(self.samples, case, "gzip", compressed, baseline, limit)
+            plain = cpu(lambda views: self.scrape(views, gzip=False), prepare)
+            yield Row(self.samples, case, "plain", plain, self.generated, None)
+
+
+def resident_bytes() -> int:
+    """Of this process (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def memory(jobs: int) -> dict[str, int]:
+    """Resident memory that finished jobs add to a process, and the length of their text."""
+    exposition = Exposition(Unlimited(), lambda _cluster_id, _job_id: None)
+    exposition.body([cluster(0)], None).size(openmetrics=False, gzip=True)
+    before = resident_bytes()
+    for number in range(jobs):
+        exposition.show(job(number))
+    body = exposition.body([cluster(jobs)], None)
+    text = sum(map(len, body.chunks(openmetrics=False, gzip=False)))
+    sum(map(len, body.chunks(openmetrics=False, gzip=True)))
+    return {"resident": resident_bytes() - before, "text": text}
+
+
+def memory_of_a_new_process(jobs: int) -> dict[str, int]:
+    command = [sys.executable, "-m", "benchmarks.exposition", "--memory", str(jobs)]
+    result: dict[str, int] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return result
+
+
+def run(sizes: Mapping[str, int] = SIZES) -> dict[str, Any]:
+    """All figures, printed as a table while they come."""
+    print(f"{'samples':>8}  {'exposition':<26}{'format':<7}{'CPU':>10}  {'generate_latest':>15}  {'ratio':>10}  wanted")
+    results = []
+    for jobs in sizes.values():
+        for row in Bench(jobs).rows():
+            ratio = f"1/{1 / row.share:,.0f}" if row.share < 0.5 else f"{row.share:.2f}"
+            wanted = "" if row.limit is None else f"1/{1 / row.limit:,.0f}" if row.limit < 1 else f"{row.limit}"
+            print(
+                f"{row.samples:>8,}  {row.case:<26}{row.encoding:<7}{row.seconds * 1e3:>7,.1f} ms"
+                f"  {row.baseline_seconds * 1e3:>12,.0f} ms  {ratio:>10}  {wanted}"
+            )
+            results.append(asdict(row) | {"share": row.share})
+    used = memory_of_a_new_process(max(sizes.values()))
+    share = used["resident"] / used["text"]
+    megabytes = f"{used['resident'] / 1e6:.0f} MB for {used['text'] / 1e6:.0f} MB of text"
+    print(f"resident memory of finished jobs: {megabytes}: {share:.2f}, wanted 0.5")
+    return {"cpu": results, "memory": used | {"share": share, "limit": 0.5}}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--memory", type=int, metavar="JOBS", help="only print the memory that so many finished jobs take"
+    )
+    jobs = parser.parse_args().memory
+    if jobs is None:
+        run()
+    else:
+        print(json.dumps(memory(jobs)))
