@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NewConnectionError
 
 from exporter.api.deadline import Call, Line, watchdog
 
@@ -59,8 +60,8 @@ class _Served(HTTPConnection):
         host = self._dns_host.strip("[]")
         try:
             addresses = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
-        except UnicodeError:
-            raise socket.gaierror(socket.EAI_NONAME, "not a host name") from None
+        except (OSError, UnicodeError) as error:
+            raise NewConnectionError(self, "the host name was not resolved") from error
         call.phase = "connecting"
         failure: OSError | None = None
         for index, (family, kind, protocol, _, address) in enumerate(addresses):
@@ -85,7 +86,8 @@ class _Served(HTTPConnection):
                 self._line = line
                 call.phase = "in the TLS handshake" if isinstance(self, HTTPSConnection) else "sending"
                 return sock
-        raise failure or TimeoutError("no time left to connect")
+        # Not the failure itself: urllib3 takes a reset for one that came after the request.
+        raise NewConnectionError(self, "no address was reached") from failure
 
     def _tunnel(self) -> None:
         call = _call()

@@ -46,11 +46,12 @@ class Deadline:
 class Line:
     """A second descriptor of one connection, for shutting it down while its owner is stuck in TLS or a read."""
 
-    __slots__ = ("call", "socket")
+    __slots__ = ("call", "hung_up", "socket")
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection.dup()
         self.call: Call | None = None
+        self.hung_up = False
 
 
 class Call:
@@ -93,21 +94,23 @@ class Watchdog:
         """Watch the call no more; its connection may serve another one."""
         with self._changed:
             self._calls.discard(call)
-            if call.line is not None and call.line.call is call:
-                call.line.call = None
+            _leave(call)
 
     def serve(self, call: Call, line: Line) -> None:
         """Note which connection serves the call."""
         with self._changed:
+            _leave(call)
             call.line = line
             line.call = call
             if call.expired:
                 _shut_down(call)
 
     def hang_up(self, line: Line) -> None:
-        """Close the second descriptor of a connection that is closed."""
+        """Note that a connection is closed; a reply may still be read from it until its call ends."""
         with self._changed:
-            line.socket.close()
+            line.hung_up = True
+            if line.call is None:
+                line.socket.close()
 
     def _run(self) -> None:
         with self._changed:
@@ -125,6 +128,14 @@ class Watchdog:
         call.expired = True
         _shut_down(call)
         return now + _AGAIN
+
+
+def _leave(call: Call) -> None:
+    line = call.line
+    if line is not None and line.call is call:
+        line.call = None
+        if line.hung_up:
+            line.socket.close()
 
 
 def _shut_down(call: Call) -> None:

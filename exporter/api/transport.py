@@ -26,6 +26,14 @@ __all__ = ["LARGEST_REPLY", "ClosedBeforeReplyError", "Deadline", "Reply", "TlsS
 
 LARGEST_REPLY: Final = 64 * 1024 * 1024
 _PIECE: Final = 256 * 1024
+# No connection, or one that broke: what else goes wrong is a reply that is not HTTP.
+_BROKEN: Final = (
+    OSError,
+    UnicodeError,
+    http.client.IncompleteRead,
+    urllib3.exceptions.ClosedPoolError,
+    urllib3.exceptions.NewConnectionError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +140,14 @@ def _late(call: Call) -> CallTimeoutError:
 
 def _root(error: BaseException) -> BaseException:
     """Find what went wrong beneath the exceptions in which requests and urllib3 wrap it."""
-    while True:
+    while not isinstance(error, urllib3.exceptions.DecodeError):
         inner = getattr(error, "reason", None)
         if not isinstance(inner, BaseException):
-            inner = next((item for item in reversed(error.args) if isinstance(item, BaseException)), None)
+            inner = next((item for item in reversed(error.args) if isinstance(item, BaseException)), error.__cause__)
         if inner is None:
-            return error
+            break
         error = inner
+    return error
 
 
 def _failure(call: Call, error: BaseException) -> ApiError:
@@ -146,12 +155,13 @@ def _failure(call: Call, error: BaseException) -> ApiError:
         return _late(call)
     where = f"while {call.phase}"
     if isinstance(error, ssl.SSLError | ssl.CertificateError):
-        broke_off = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) and "TLS" not in call.phase
+        # A server that refuses the client's certificate may leave without a word right after the handshake.
+        broke_off = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) and (call.kept or call.answered)
         if not broke_off:
             return TlsError(f"{getattr(error, 'verify_message', '') or error.reason or 'TLS failed'}, {where}")
     elif isinstance(error, urllib3.exceptions.DecodeError):
         return PayloadError("the reply cannot be decoded as its Content-Encoding says")
-    elif not isinstance(error, OSError | http.client.IncompleteRead | urllib3.exceptions.ClosedPoolError):
+    elif not isinstance(error, _BROKEN):
         return HttpError("the reply is not HTTP")
     kind = ClosedBeforeReplyError if call.kept and not call.answered else ConnectError
     return kind(f"{_words(error)}, {where}")
@@ -166,6 +176,8 @@ def _words(error: BaseException) -> str:
         return f"the proxy answered {refused[1]}"
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
+    if isinstance(error, UnicodeError):
+        return "that is no host name"
     return "this client is closed"
 
 
