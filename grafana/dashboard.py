@@ -14,6 +14,7 @@ from exporter.model import State
 from grafana.links import UID
 from grafana.rows import exporter, files, history, jobs, trouble
 from grafana.variables import Ends, variables
+from prometheus.rules import RUNBOOKS
 
 FILE = Path(__file__).with_name("zilliz-imports.json")
 Panel = bargauge.Panel | stat.Panel | statetimeline.Panel | table.Panel | timeseries.Panel
@@ -23,6 +24,7 @@ COMMAND = "python -m grafana.dashboard"
 def board() -> dm.Dashboard:
     """The whole page. A panel's id is its row times 100 plus its place there, so that links to it stay good."""
     everything = dashboard.DashboardLink("All jobs").type(dm.DashboardLinkType.LINK).keep_time(True)
+    runbooks = dashboard.DashboardLink("Runbooks").type(dm.DashboardLinkType.LINK).url(RUNBOOKS).target_blank(True)
     made = (
         dashboard.Dashboard("Zilliz / Imports")
         .uid(UID)
@@ -34,6 +36,7 @@ def board() -> dm.Dashboard:
         .timezone("browser")
         .tooltip(dm.DashboardCursorSync.CROSSHAIR)
         .link(everything.url(f"/d/{UID}/?${{datasource:queryparam}}"))
+        .link(runbooks)
         .annotation(Ends("Failures", State.FAILED, shown=True))
         .annotation(Ends("Completions", State.COMPLETED, shown=False))
     )

@@ -43,6 +43,7 @@ CONDITION_COLOURS: dict[str, str] = {str(state): colour for state, colour in STA
     "Expired": CALM,
 }
 
+SUMMARIES = {"lastNotNull": "Last *", "max": "Max", "sum": "Total"}
 NO_SAMPLES = "No samples in this range. Is Prometheus scraping the exporter?"
 
 AnyPanel = TypeVar("AnyPanel", stat.Panel, timeseries.Panel, table.Panel, bargauge.Panel, statetimeline.Panel)
@@ -134,11 +135,11 @@ def graph(
     no_value: str = NO_SAMPLES,
     summary: str = "lastNotNull",
 ) -> timeseries.Panel:
-    """Lines, areas or bars over time; a wide one with a table as legend, the largest last value on top."""
+    """Lines, areas or bars over time; a wide one with a table as legend, the largest `summary` on top."""
     legend = common.VizLegendOptions().show_legend(True).calcs([summary])
     if width >= 12:
         legend = legend.display_mode(cm.LegendDisplayMode.TABLE).placement(cm.LegendPlacement.RIGHT)
-        legend = legend.sort_by("Last *").sort_desc(True)
+        legend = legend.sort_by(SUMMARIES[summary]).sort_desc(True)
     else:
         legend = legend.display_mode(cm.LegendDisplayMode.LIST).placement(cm.LegendPlacement.BOTTOM).calcs([])
     made = (

@@ -20,7 +20,7 @@ GAP = "\N{EN DASH}"
 class Column:
     """A column that shows a label, or the value of its own query where no `label` is named.
 
-    A `label` without `expr` comes with another column's query. `width` is in pixels, 0 takes what is left.
+    A `label` without `expr` comes with another column's query. `width` is in pixels, those of 0 share what is left.
     """
 
     title: str

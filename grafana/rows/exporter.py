@@ -11,7 +11,7 @@ from grafana.queries import CLUSTER, EXPORTER, ID, JOB, metric
 
 GOOD = look.STATE_COLOURS[State.COMPLETED]
 BAD = look.STATE_COLOURS[State.FAILED]
-PLAIN = look.STATE_COLOURS[State.PENDING]
+PLAIN = "text"
 
 _RUNNING = f'zilliz_import_job_state{{{CLUSTER}, state=~"{State.PENDING}|{State.IMPORTING}"}} == 1'
 _ANSWERED = metric("job_refreshed_timestamp_seconds", CLUSTER)

@@ -34,9 +34,9 @@ def every_job() -> table.Panel:
         f" last {queries.PACE_WINDOW}; a dash means that nothing moved, or that the API does not say. Watched for"
         " counts from the exporter's first sight: the API names no start. Answered is the age of the last answer.",
         [
-            Column("State", queries.RANKED, "state", 116, BADGE),
-            Column("Progress", queries.PROGRESS, "", 150, BAR),
-            Column("Collection", "", "collection_name", 142, (*TEXT, ONLY_THIS_COLLECTION)),
+            Column("State", queries.RANKED, "state", 112, BADGE),
+            Column("Progress", queries.PROGRESS, "", 136, BAR),
+            Column("Collection", "", "collection_name", 130, (*TEXT, ONLY_THIS_COLLECTION)),
             Column("Job", "", "job_id", 202, (*TEXT, ONLY_THIS_JOB)),
             Column("Remaining", queries.REMAINING, "", 90, figure("s", 1)),
             Column("Speed", queries.BYTES_PER_SECOND, "", 82, figure("Bps")),
@@ -47,7 +47,7 @@ def every_job() -> table.Panel:
             Column("Reason", REASON, "reason", 0, LONG_TEXT),
             Column("Watched for", WATCHED_FOR, "", 96, figure("s", 1)),
             Column("Answered", ANSWER_AGE, "", 82, figure("s", 0)),
-            Column("Cluster", "", "cluster_id", 168, (*TEXT, ONLY_THIS_CLUSTER)),
+            Column("Cluster", "", "cluster_id", 0, (*TEXT, ONLY_THIS_CLUSTER)),
         ],
         worst_first=queries.RANKED,
         descending=True,
@@ -88,6 +88,9 @@ def remaining() -> bargauge.Panel:
         .color_scheme(blue)
         .orientation(cm.VizOrientation.HORIZONTAL)
         .display_mode(cm.BarGaugeDisplayMode.BASIC)
+        .sizing(cm.BarGaugeSizing.MANUAL)
+        .min_viz_height(16)
+        .max_viz_height(36)
         .text(common.VizTextDisplayOptions().title_size(13).value_size(14))
         .with_target(look.at_once(f"sort_desc(topk(10, {queries.REMAINING}))", legend=LEGEND))
     )
@@ -108,6 +111,7 @@ def speed(title: str, expr: str, unit: str) -> timeseries.Panel:
         ],
         unit=unit,
         stacked=True,
+        summary="max",
         no_value="No job moved in this range, or nothing was scraped.",
     )
 

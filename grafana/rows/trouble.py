@@ -35,7 +35,7 @@ def calm(state: State, description: str, *, width: int = 3, height: int = 4) -> 
         state,
         description,
         queries.tally(queries.in_state(state)),
-        colour=look.STATE_COLOURS[state],
+        colour="text" if state is State.PENDING else look.STATE_COLOURS[state],
         width=width,
         height=height,
         link=(f"List: {state}", page(state=state)),

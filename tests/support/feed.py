@@ -149,11 +149,9 @@ class Feed:
             yield "file_imported_rows", labels, math.floor(rows * share)
             yield from _states("file_state", labels, own)
             if own is State.COMPLETED:
-                yield (
-                    "file_completed_timestamp_seconds",
-                    labels,
-                    self.end + course.begins + course.pending + course.duration,
-                )
+                began = self.end + course.begins + course.pending
+                ended = began + course.takes * min(1.0, (index + 2) / (course.files + 1))
+                yield "file_completed_timestamp_seconds", labels, ended
         for each, number in states.items():
             yield "job_files", {**key, "state": each}, number
 

@@ -1,0 +1,127 @@
+"""Reads the committed dashboard as its users' Grafana does: panels, queries, variables, and what the PromQL selects."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import promql_parser
+
+from grafana.dashboard import FILE
+
+Json = dict[str, Any]
+
+BOARD: Json = json.loads(FILE.read_text(encoding="utf-8"))
+VARIABLES: list[Json] = BOARD["templating"]["list"]
+ANNOTATIONS: list[Json] = BOARD["annotations"]["list"]
+
+STEP = 150
+"""Seconds between the points of a graph, as Grafana would choose them for six hours."""
+
+WINDOWS = {"$__rate_interval": "10m", "$__interval_ms": f"{STEP * 1000}", "$__interval": f"{STEP}s"}
+
+
+def panels() -> list[Json]:
+    """All panels without the rows, those of collapsed rows included."""
+    found = []
+    for panel in BOARD["panels"]:
+        if panel["type"] != "row":
+            found.append(panel)
+        found += panel.get("panels") or []
+    return found
+
+
+PANELS = panels()
+
+
+class Query(NamedTuple):
+    """One PromQL expression of the dashboard: where it stands, and whether it is asked over the time range."""
+
+    where: str
+    expr: str
+    over_time: bool
+
+
+def queries() -> list[Query]:
+    """Every expression: of panels, of annotations, of variables that ask for a `query_result`."""
+    found = [
+        Query(f"{panel['title']} {target['refId']}", target["expr"], bool(target.get("range")))
+        for panel in PANELS
+        for target in panel["targets"]
+    ]
+    found += [Query(f"annotation {each['name']}", each["expr"], over_time=True) for each in ANNOTATIONS]
+    found += [
+        Query(f"variable {variable['name']}", result[1], over_time=False)
+        for variable in VARIABLES
+        if (result := re.fullmatch(r"query_result\((.+)\)", str(variable["query"]), re.DOTALL))
+    ]
+    return found
+
+
+QUERIES = queries()
+
+
+def selectors_of_variables() -> list[Query]:
+    """What the variables that list label values select."""
+    return [
+        Query(f"variable {variable['name']}", result[1], over_time=False)
+        for variable in VARIABLES
+        if (result := re.fullmatch(r"label_values\((.+), (\w+)\)", str(variable["query"])))
+    ]
+
+
+def filled(expr: str, values: Mapping[str, str]) -> str:
+    """The expression with Grafana's own variables and these; longer names first, as `$job` begins `$job_id`."""
+    known = {**WINDOWS, **{f"${name}": value for name, value in values.items()}}
+    return re.sub(r"\$\w+", lambda match: known.get(match[0], match[0]), expr)
+
+
+class Selector(NamedTuple):
+    """One vector selector and the function that it is an argument of, "" for none."""
+
+    name: str
+    matchers: tuple[tuple[str, str], ...]
+    call: str
+
+
+def parse(expr: str) -> promql_parser.Expr:
+    """The expression's tree; ValueError where a Prometheus would refuse it."""
+    return promql_parser.parse(filled(expr, {}))
+
+
+def nodes(node: object, call: str = "") -> Iterator[tuple[object, str]]:
+    """Every node below, with the function that it is an argument of."""
+    yield node, call
+    if isinstance(node, promql_parser.Call):
+        for argument in node.args:
+            yield from nodes(argument, node.func.name)
+        return
+    for name in ("lhs", "rhs", "expr", "param"):
+        child = getattr(node, name, None)
+        if child is not None:
+            yield from nodes(child, call if isinstance(node, promql_parser.ParenExpr) else "")
+
+
+def selectors(expr: str) -> list[Selector]:
+    """All that the expression reads, also inside subqueries and on either side of set operators."""
+    found = []
+    for node, call in nodes(parse(expr)):
+        vector = node.vector_selector if isinstance(node, promql_parser.MatrixSelector) else node
+        if isinstance(vector, promql_parser.VectorSelector):
+            matchers = tuple((matcher.name, matcher.value) for matcher in vector.matchers.matchers)
+            found.append(Selector(vector.name or "", matchers, call))
+    return found
+
+
+def grouping(expr: str) -> set[str]:
+    """Labels that the expression aggregates by, matches on or carries over."""
+    found: set[str] = set()
+    for node, _ in nodes(parse(expr)):
+        if isinstance(node, promql_parser.AggregateExpr) and node.modifier:
+            found.update(node.modifier.labels)
+        if isinstance(node, promql_parser.BinaryExpr) and node.modifier:
+            found.update(node.modifier.group_labels or ())
+            found.update(node.modifier.matching.labels if node.modifier.matching else ())
+    return found
