@@ -38,7 +38,10 @@ def parse_basic(header: str) -> Credentials | None:
     if scheme.lower() != "basic":
         return None
     try:
-        decoded = base64.b64decode(token.strip().encode("ascii"), validate=True)
+        encoded = token.strip().encode("ascii")
+        decoded = base64.b64decode(encoded, validate=True)
+        if base64.b64encode(decoded) != encoded:  # Python lets superfluous padding pass
+            return None
         user, colon, password = decoded.partition(b":")
         return Credentials(user.decode("utf-8"), password) if colon and _is_text(password) else None
     except (binascii.Error, ValueError):

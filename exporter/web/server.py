@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 
 from exporter.log import get_logger
 from exporter.web.connections import SERVER_NAME, Connection, Connections, Limits, connection_limit
@@ -98,12 +98,16 @@ class Server:
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._registry.room()
             try:
                 client, _ = await loop.sock_accept(listener)
             except OSError as error:
                 await self._could_not_accept(error)
                 continue
+            try:
+                await self._registry.room()
+            except asyncio.CancelledError:
+                client.close()
+                raise
             connection = Connection(self._manager, self._registry, self._admit)
             opening = loop.create_task(self._open(client, connection))
             self._opening.add(opening)
@@ -149,7 +153,7 @@ class Server:
         secure = connection.ssl_context is not None
         asked = Request(request.method, request.raw_path, request.headers, "https" if secure else "http")
         try:
-            refusal = await self._entry.refusal(asked)
+            refusal = _VERSIONS if request.version < HttpVersion10 else await self._entry.refusal(asked)
             if refusal is not None:
                 await exchange.send(refusal)
             else:
@@ -166,6 +170,9 @@ class Server:
             listener.close()
 
 
+_VERSIONS = text(400, "Only HTTP/1.0 and HTTP/1.1 are spoken here.", Connection="close")
+
+
 class _Exchange:
     """One request's answer on its way to the client."""
 
@@ -179,16 +186,15 @@ class _Exchange:
     async def send(self, answer: Answer) -> None:
         """Sends the answer no faster than the client takes it; a client that hangs up is no error."""
         request, connection = self._request, self._connection
-        response = self.response = web.StreamResponse(status=answer.status, headers=answer.headers)
+        response = self.response = _response(answer)
         response.headers.update(self._headers)
         response.headers["Server"] = SERVER_NAME
-        response.content_length = answer.length
         if connection.last:
             response.force_close()
         connection.answering()
         try:
             await response.prepare(request)
-            if request.method != "HEAD":
+            if request.method != "HEAD" and not isinstance(response, web.Response):
                 await self._send_body(answer)
             await response.write_eof()
             await request.writer.drain()
@@ -214,6 +220,15 @@ class _Exchange:
         for start in range(0, len(view), _SLICE):
             await self.response.write(view[start : start + _SLICE])
             await self._request.writer.drain()
+
+
+def _response(answer: Answer) -> web.StreamResponse:
+    """A response that sends a small body together with its headers, and leaves others to be sent in slices."""
+    if isinstance(answer.body, bytes) and answer.length is not None and answer.length <= _SLICE:
+        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+    response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    response.content_length = answer.length
+    return response
 
 
 def _report(request: web.BaseRequest, error: Exception) -> None:

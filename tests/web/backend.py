@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip as gzip_module
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection, HTTPResponse
 from typing import Literal
@@ -76,6 +77,26 @@ class FakeBackend:
     def reload(self) -> Sequence[str]:
         self.asked.append(("reload",))
         return self.errors
+
+
+@contextmanager
+def clients(server: Running, number: int, sent: bytes = b"") -> Iterator[list[socket.socket]]:
+    """That many connections which sent something and then no more."""
+    with ExitStack() as stack:
+        opened = []
+        for _ in range(number):
+            client = stack.enter_context(socket.create_connection((server.host.strip("[]"), server.port), timeout=20))
+            client.sendall(sent)
+            opened.append(client)
+        yield opened
+
+
+def is_closed(client: socket.socket) -> bool:
+    """Waits for more from the server, up to the socket's timeout: whether there is none, with or without a farewell."""
+    try:
+        return client.recv(1) == b""
+    except ConnectionError:
+        return True
 
 
 class Running:

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import bcrypt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.web import auth
+from exporter.web.auth import Authenticator, Credentials, TooManyChecksError, parse_basic
+from exporter.web.server import ServerSettings
+from tests.web.backend import PATIENT, FakeBackend, running
+
+HASH = bcrypt.hashpw(b"right", bcrypt.gensalt(4))
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (basic("alice", "right"), Credentials("alice", b"right")),
+        (basic("alice", "a:b"), Credentials("alice", b"a:b")),
+        ("basic  " + basic("a", "b")[6:], Credentials("a", b"b")),
+        (basic("", ""), Credentials("", b"")),
+        (basic("ä", "ü"), Credentials("ä", "ü".encode())),
+        ("", None),
+        ("Basic", None),
+        ("Basic !!!!", None),
+        ("Basic YWxpY2U=", None),
+        ("Basic " + base64.b64encode(b"\xff:a").decode(), None),
+        ("Basic " + base64.b64encode(b"a:\xff").decode(), None),
+        ("Bearer " + basic("a", "b")[6:], None),
+        ("Basic é", None),
+        ("Basic YTpi=", None),
+    ],
+)
+def test_credentials_of_a_header(header: str, expected: Credentials | None) -> None:
+    assert parse_basic(header) == expected
+
+
+@given(
+    st.text() | st.text().map("Basic ".__add__) | st.binary().map(lambda raw: "Basic " + base64.b64encode(raw).decode())
+)
+def test_no_header_is_a_crash(header: str) -> None:
+    found = parse_basic(header)
+    assert found is None or ":" not in found.user
+
+
+def check(*attempts: tuple[str, bytes], users: dict[str, bytes] | None = None) -> list[bool]:
+    async def run() -> list[bool]:
+        authenticator = Authenticator()
+        authenticator.set_users({"alice": HASH} if users is None else users)
+        return [await authenticator.check(Credentials(user, password)) for user, password in attempts]
+
+    return asyncio.run(run())
+
+
+def test_name_and_password_must_go_together() -> None:
+    assert check(("alice", b"right"), ("alice", b"wrong"), ("bob", b"right"), ("", b""), ("alice", b"right")) == [
+        True, False, False, False, True,
+    ]  # fmt: skip
+
+
+def test_a_password_that_bcrypt_would_cut_off_is_wrong() -> None:
+    long = b"a" * 72
+    users = {"alice": bcrypt.hashpw(long, bcrypt.gensalt(4))}
+    assert check(("alice", long), ("alice", long + b"b"), ("alice", long * 1000), users=users) == [True, False, False]
+
+
+def test_a_nul_does_not_end_a_password() -> None:
+    assert check(("alice", b"right\0"), ("alice", b"right\0more")) == [False, False]
+
+
+def test_results_are_not_mixed_up_between_names_hashes_and_passwords() -> None:
+    """CVE-2022-46146: a key that merely joins its parts lets one triple pass for another."""
+    parts = HASH.decode()
+    users = {"alice": HASH, "alice" + parts: HASH, "a": HASH}
+    attempts = [("alice", b"right"), ("alice" + parts, b"right"), ("a", b"lice" + HASH + b"right"), ("a", b"right")]
+    assert check(*attempts, users=users) == [True, True, False, True]
+
+
+@given(st.tuples(st.text(), st.binary(), st.binary()), st.tuples(st.text(), st.binary(), st.binary()))
+def test_different_triples_have_different_keys(one: tuple[str, bytes, bytes], other: tuple[str, bytes, bytes]) -> None:
+    keys = {auth._key(Credentials(user, password), hashed) for user, password, hashed in (one, other)}
+    assert len(keys) == len({one, other})
+
+
+def test_an_unknown_name_costs_as_much_as_the_dearest_known_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs: list[bytes] = []
+
+    def checkpw(password: bytes, hashed: bytes) -> bool:
+        costs.append(hashed.split(b"$")[2])
+        return False
+
+    monkeypatch.setattr(bcrypt, "checkpw", checkpw)
+    users = {"alice": HASH, "bob": HASH.replace(b"$04$", b"$06$")}
+    check(("bob", b"x"), ("nobody", b"x"), ("bob", b"x" * 100), users=users)
+    assert costs == [b"06", b"06", b"06"]
+
+
+def test_the_dummy_hash_is_one_that_bcrypt_takes() -> None:
+    assert not bcrypt.checkpw(b"", b"$2b$04$" + auth._DUMMY)
+
+
+def test_a_result_is_remembered_until_the_hash_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[bytes] = []
+    real: Callable[[bytes, bytes], bool] = bcrypt.checkpw
+
+    def checkpw(password: bytes, hashed: bytes) -> bool:
+        calls.append(password)
+        return real(password, hashed)
+
+    monkeypatch.setattr(bcrypt, "checkpw", checkpw)
+
+    async def run() -> None:
+        authenticator = Authenticator()
+        authenticator.set_users({"alice": HASH})
+        for _ in range(3):
+            assert await authenticator.check(Credentials("alice", b"right"))
+            assert not await authenticator.check(Credentials("alice", b"wrong"))
+        assert calls == [b"right", b"wrong"]
+        authenticator.set_users({"alice": bcrypt.hashpw(b"new", bcrypt.gensalt(4))})
+        assert not await authenticator.check(Credentials("alice", b"right"))
+        authenticator.set_users({})
+        assert not await authenticator.check(Credentials("alice", b"new"))
+
+    asyncio.run(run())
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bcrypt, "checkpw", lambda password, hashed: False)
+    monkeypatch.setattr(auth, "_REMEMBERED", 10)
+
+    async def run() -> None:
+        authenticator = Authenticator()
+        authenticator.set_users({"alice": HASH})
+        for number in range(50):
+            await authenticator.check(Credentials("alice", b"%d" % number))
+        assert len(authenticator._rejected) == 10
+
+    asyncio.run(run())
+
+
+def test_one_check_at_a_time_for_each_name_and_only_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    running_now, most = 0, 0
+    lock = threading.Lock()
+
+    def checkpw(password: bytes, hashed: bytes) -> bool:
+        nonlocal running_now, most
+        with lock:
+            running_now += 1
+            most = max(most, running_now)
+        time.sleep(0.001)
+        with lock:
+            running_now -= 1
+        return False
+
+    monkeypatch.setattr(bcrypt, "checkpw", checkpw)
+
+    async def run() -> list[bool | BaseException]:
+        authenticator = Authenticator()
+        authenticator.set_users({"alice": HASH})
+        attempts = [authenticator.check(Credentials("alice", b"%d" % number)) for number in range(200)]
+        return await asyncio.gather(*attempts, return_exceptions=True)
+
+    results = asyncio.run(run())
+    assert most == 1
+    assert results.count(False) == 128
+    assert sum(isinstance(result, TooManyChecksError) for result in results) == 72
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> ServerSettings:
+    (tmp_path / "web.yml").write_text(f"basic_auth_users:\n  alice: {HASH.decode()}\n")
+    return ServerSettings(limits=PATIENT, web_config_file=tmp_path / "web.yml", refresh_interval=0.02)
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/probe?target=in01-a", "/sd", "/", "/-/healthy", "/-/ready", "/nothing"])
+def test_every_path_asks_for_the_password(guarded: ServerSettings, path: str) -> None:
+    with running(FakeBackend(), guarded) as server:
+        response, _ = server.get(path)
+        assert response.status == 401
+        assert response.headers["WWW-Authenticate"].startswith("Basic ")
+        right = server.get(path, headers={"Authorization": basic("alice", "right")})[0]
+        assert right.status == (404 if path == "/nothing" else 200)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        basic("alice", "wrong"), basic("bob", "right"), basic("", ""), basic("alice", ""), "Basic", "Basic ====",
+        "Basic YWxpY2U=", basic("alice", "x" * 3000), "Digest a", basic("alice", "right") + "x",
+    ],
+)  # fmt: skip
+def test_anything_else_is_401(guarded: ServerSettings, header: str) -> None:
+    backend = FakeBackend()
+    with running(backend, guarded) as server:
+        response, body = server.get("/metrics", headers={"Authorization": header})
+        assert response.status == 401
+        assert b"alice" not in body
+    assert backend.asked == []
+
+
+def test_a_header_of_100_kb_is_refused_before_it_is_looked_at(guarded: ServerSettings) -> None:
+    with running(FakeBackend(), guarded) as server:
+        response, _ = server.get("/metrics", headers={"Authorization": "Basic " + "A" * 100_000})
+        assert response.status in (400, 431)
+
+
+def test_a_hundred_wrong_passwords_hold_up_neither_scrapes_nor_the_loop(guarded: ServerSettings) -> None:
+    assert guarded.web_config_file is not None
+    dear = bcrypt.hashpw(b"right", bcrypt.gensalt(8)).decode()
+    guarded.web_config_file.write_text(f"basic_auth_users:\n  alice: {dear}\n")
+    right = {"Authorization": basic("alice", "right")}
+    with running(FakeBackend(), guarded) as server, ThreadPoolExecutor(100) as pool:
+        assert server.get("/metrics", headers=right)[0].status == 200
+        flood = [pool.submit(server.get, "/", headers={"Authorization": basic("alice", str(n))}) for n in range(100)]
+        statuses = [server.get("/metrics", headers=right)[0].status for _ in range(10)]
+        assert statuses == [200] * 10
+        assert {attempt.result()[0].status for attempt in flood} == {401}
+
+
+def test_users_are_re_read_when_they_change(guarded: ServerSettings) -> None:
+    assert guarded.web_config_file is not None
+    with running(FakeBackend(), guarded) as server:
+        assert server.get("/sd", headers={"Authorization": basic("alice", "right")})[0].status == 200
+        guarded.web_config_file.write_text(f"basic_auth_users:\n  bob: {HASH.decode()}\n")
+        until = time.monotonic() + 10
+        while server.get("/sd", headers={"Authorization": basic("bob", "right")})[0].status != 200:
+            assert time.monotonic() < until
+        assert server.get("/sd", headers={"Authorization": basic("alice", "right")})[0].status == 401
+
+
+def test_headers_and_rate_limit_of_the_file_apply_to_every_path(tmp_path: Path) -> None:
+    (tmp_path / "web.yml").write_text(
+        "http_server_config: {headers: {X-Frame-Options: deny}}\nrate_limit: {interval: 1h, burst: 2}\n"
+    )
+    settings = replace(ServerSettings(limits=PATIENT), web_config_file=tmp_path / "web.yml")
+    with running(FakeBackend(), settings) as server:
+        answers = [server.get("/nothing")[0] for _ in range(3)]
+        assert [answer.status for answer in answers] == [404, 404, 429]
+        assert {answer.headers["X-Frame-Options"] for answer in answers} == {"deny"}
