@@ -55,7 +55,6 @@ class _Served(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         call = _call()
-        call.kept = False
         call.phase = "resolving the host name"
         host = self._dns_host.strip("[]")
         try:
@@ -97,7 +96,8 @@ class _Served(HTTPConnection):
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         call = _call()
-        if self.sock is not None and self._line is not None:
+        if self._line is not None and self._line is not call.line:
+            call.kept = True
             watchdog.serve(call, self._line)
             call.phase = "sending"
         try:

@@ -63,7 +63,7 @@ class Call:
         self.deadline = deadline
         # Whether a kept connection must not serve it, whether one does, and whether a byte of the reply came.
         self.fresh = fresh
-        self.kept = True
+        self.kept = False
         self.answered = False
         self.sent = sent
         self.line: Line | None = None

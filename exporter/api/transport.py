@@ -189,9 +189,9 @@ class _Adapter(HTTPAdapter):
         settings: dict[str, Any] = {"maxsize": connections}
         if origin.scheme == "https":
             settings |= {"ssl_context": _tls_context(tls), "server_hostname": tls.server_name}
-        self._manager = _manager(proxy_url, settings)
-        self._manager.pool_classes_by_scheme = POOLS
-        self._pool = self._manager.connection_from_host(origin.hostname, origin.port, origin.scheme)
+        manager = _manager(proxy_url, settings)
+        manager.pool_classes_by_scheme = POOLS
+        self._pool = manager.connection_from_host(origin.hostname, origin.port, origin.scheme)
         # A proxy that does not tunnel wants the whole URL.
         self._whole_url = proxy_url is not None and origin.scheme == "http"
         super().__init__(pool_maxsize=connections)
@@ -212,7 +212,7 @@ class _Adapter(HTTPAdapter):
 
     def close(self) -> None:
         """Close the kept connections."""
-        self._manager.clear()
+        self._pool.close()
 
 
 def _manager(proxy_url: str | None, settings: dict[str, Any]) -> urllib3.PoolManager:
