@@ -1,4 +1,4 @@
-"""A receiver for Alertmanager's webhook that keeps what it was sent."""
+"""A receiver for Alertmanager's messages, of webhook_configs and of others that post JSON, which it keeps."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Webhook:
         return [
             alert
             for message in self.messages()
-            for alert in message["alerts"]
+            for alert in message.get("alerts", ())
             if alert["status"] == status and labels.items() <= alert["labels"].items()
         ]
 
@@ -62,6 +62,13 @@ class Webhook:
             if not self._arrived.wait_for(lambda: self.alerts(status, **labels), timeout):
                 raise AssertionError(f"no {status} alert with {labels} within {timeout:g} s; came: {self._messages}")
         return self.alerts(status, **labels)[0]
+
+    def wait_for_message(self, path: str, timeout: float = 30.0) -> dict[str, Any]:
+        """Return the first message to `path` once it has arrived; AssertionError after `timeout` seconds."""
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: self.messages(path), timeout):
+                raise AssertionError(f"nothing came to {path} within {timeout:g} s; came: {self._messages}")
+        return self.messages(path)[0]
 
     def stop(self) -> None:
         """Stop listening; what came stays readable."""
