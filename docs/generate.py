@@ -1,0 +1,148 @@
+"""Writes what the documents say about metrics and configuration keys, from the code: `python -m docs.generate`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter.config.describe import Key, keys
+from exporter.metrics import CLUSTER_FAMILIES, JOB_FAMILIES
+from exporter.model import ErrorClass
+from exporter.selfmetrics import SelfMetrics
+
+ROOT = Path(__file__).parent.parent
+COMMAND = "python -m docs.generate"
+
+_LIBRARY = ("process_", "python_")
+_API_FIELD = re.compile(r" \(API field [^)]*\)")
+_SECTIONS = {
+    "": "The whole file",
+    "clusters[].": "`clusters[]`: one cluster",
+    "clusters[].discovery.": "`clusters[].discovery`: watch what the API lists",
+    "clusters[].tls_config.": "`clusters[].tls_config`: the API's certificate",
+    "scrape.": "`scrape`: how a scrape spends its time",
+    "files.": "`files`: which files get series of their own",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric as the documents show it; `field` is empty where the exporter itself is the source."""
+
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    help: str
+    field: str = ""
+
+
+def job_metrics() -> tuple[Metric, ...]:
+    """What is exposed about jobs and clusters, on `/metrics` and on `/probe`."""
+    families: Iterable[tuple[str, str, tuple[str, ...], str, str]] = (
+        (family.name, family.kind, family.labels, family.help, family.field)
+        for family in (*JOB_FAMILIES, *CLUSTER_FAMILIES)
+    )
+    return tuple(Metric(*family) for family in families)
+
+
+def own_metrics() -> tuple[Metric, ...]:
+    """What the exporter exposes about itself, on `/metrics` alone."""
+    own = SelfMetrics()
+    own.set_clusters(["cluster"])
+    own.observe("cluster", "progress", 0.1, ErrorClass.TIMEOUT)
+    return tuple(
+        Metric(
+            family.name + ("_total" if family.type == "counter" else ""),
+            family.type,
+            tuple(label for label in family.samples[0].labels if label != "le"),
+            family.documentation,
+        )
+        for family in own.registry.collect()
+    )
+
+
+def in_short() -> str:
+    """The README's table: one row per metric, and one for each group that comes with the Python client library."""
+    rows = [_short_row(metric) for metric in job_metrics()]
+    rows += [_short_row(metric) for metric in own_metrics() if not metric.name.startswith(_LIBRARY)]
+    rows.append(("`process_*`", "", "", "Memory, CPU time, start and file descriptors of the process.", ""))
+    rows.append(("`python_*`", "", "", "Version and garbage collection of Python.", ""))
+    return table(("Metric", "Type", "Labels", "Meaning", "API field"), rows)
+
+
+def in_full(metrics: Sequence[Metric]) -> str:
+    """A table with the whole HELP text of each metric."""
+    rows = [(f"`{metric.name}`", metric.type, _code(metric.labels), metric.help, _code([metric.field])) for metric in metrics]
+    return table(("Metric", "Type", "Labels", "HELP", "API field"), rows)
+
+
+def configuration() -> str:
+    """The reference of all keys, a table per section."""
+    parts = []
+    for prefix, title in _SECTIONS.items():
+        rows = [_key_row(key, prefix) for key in keys() if _section_of(key.path) == prefix]
+        parts.append(f"## {title}\n\n" + table(("Key", "Type", "Default", "Meaning"), rows))
+    return "\n\n".join(parts)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; bars in cells are escaped."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def filled(text: str, parts: Mapping[str, str]) -> str:
+    """`text` with what stands between `<!-- begin NAME -->` and `<!-- end NAME -->` made afresh. Raises ValueError."""
+    for name, part in parts.items():
+        begin, end = f"<!-- begin {name}: {COMMAND} -->", f"<!-- end {name} -->"
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not found or not closed:
+            raise ValueError(f"{begin} and {end} must stand around the part that is made")
+        text = f"{before}{begin}\n\n{part}\n\n{end}{after}"
+    return text
+
+
+def documents() -> dict[Path, str]:
+    """Every document with made parts, as it should be."""
+    parts = {
+        ROOT / "README.md": {"metrics": in_short()},
+        ROOT / "docs/metrics.md": {"job metrics": in_full(job_metrics()), "own metrics": in_full(own_metrics())},
+        ROOT / "docs/configuration.md": {"keys": configuration()},
+    }
+    return {path: filled(path.read_text(encoding="utf-8"), made) for path, made in parts.items()}
+
+
+def _short_row(metric: Metric) -> tuple[str, ...]:
+    return (
+        f"`{metric.name}`",
+        metric.type,
+        _code(metric.labels),
+        _API_FIELD.sub("", metric.help),
+        _code([metric.field]),
+    )
+
+
+def _key_row(key: Key, prefix: str) -> tuple[str, ...]:
+    default = "required" if key.required else "" if key.default in (None, []) else f"`{_plain(key.default)}`"
+    return f"`{key.path.removeprefix(prefix)}`", key.type, default, key.description.removeprefix("required, ")
+
+
+def _section_of(path: str) -> str:
+    return path[: path.rfind(".") + 1]
+
+
+def _plain(default: object) -> str:
+    return default if isinstance(default, str) else json.dumps(default)
+
+
+def _code(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words if word)
+
+
+if __name__ == "__main__":
+    for path, text in documents().items():
+        path.write_text(text, encoding="utf-8")
