@@ -53,9 +53,15 @@ class Server:
     """Serves a backend from `start` to `stop`, on the event loop on which it is started."""
 
     def __init__(self, backend: Backend, settings: ServerSettings) -> None:
-        self._backend = backend
         self._settings = settings
         self._entry = Entry(settings.web_config_file)
+        self._registry = Connections(settings.limits)
+        self._routes = Routes(
+            backend,
+            settings.urls,
+            enable_lifecycle=settings.enable_lifecycle,
+            max_requests=settings.max_requests,
+        )
         self._listeners: list[socket.socket] = []
         self._opening: set[asyncio.Task[None]] = set()
         self._running: list[asyncio.Task[None]] = []
@@ -76,14 +82,7 @@ class Server:
         except BaseException:
             self._close_listeners()
             raise
-        self._registry = Connections(self._settings.limits)
         self._manager = web.Server(self._handle, request_factory=_begin)
-        self._routes = Routes(
-            self._backend,
-            self._settings.urls,
-            enable_lifecycle=self._settings.enable_lifecycle,
-            max_requests=self._settings.max_requests,
-        )
         self._running = [loop.create_task(self._accept(listener)) for listener in self._listeners]
         self._running.append(loop.create_task(self._entry.keep_current(self._settings.refresh_interval)))
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from exporter.web.server import ServerSettings
 from exporter.web.webconfig import WebConfigError
@@ -244,6 +245,27 @@ def test_silent_tls_clients_are_dropped_and_hold_up_nobody(site: Site) -> None:
         assert get(server, site.client()) == 200
         assert all(is_closed(client) for client in silent)
         assert get(server, site.client()) == 200
+
+
+def test_at_the_cap_the_oldest_handshake_makes_room(site: Site) -> None:
+    limits = replace(PATIENT, connections=10)
+    with running(FakeBackend(), replace(site.settings, limits=limits)) as server, clients(server, 50) as silent:
+        assert get(server, site.client()) == 200
+        assert all(is_closed(client) for client in silent[:40])
+
+
+def test_what_cannot_be_used_is_logged_once_and_so_is_what_can(site: Site) -> None:
+    with capture_logs() as logs, running(FakeBackend(), site.settings) as server:
+        certificate, key = site.authority.issue("127.0.0.1")
+        (site.directory / "server.crt").write_bytes(certificate.read_bytes())
+        eventually(lambda: any(entry["log_level"] == "error" for entry in logs))
+        for _ in range(10):
+            get(server, site.client())
+        (site.directory / "server.key").write_bytes(key.read_bytes())
+        eventually(lambda: any(entry["event"] == "The web configuration was reloaded" for entry in logs))
+    told = [entry for entry in logs if entry["log_level"] in ("error", "info")]
+    assert [entry["log_level"] for entry in told] == ["error", "info"]
+    assert "tls_server_config.cert_file: does not go with the key" in told[0]["error"]
 
 
 @pytest.mark.parametrize(
