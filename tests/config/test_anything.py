@@ -24,7 +24,7 @@ scalars = (
     st.none()
     | st.booleans()
     | st.integers()
-    | st.floats()
+    | st.floats(allow_nan=False)
     | st.text(max_size=20)
     | st.sampled_from(["1m", "zilliz", "milvus", "http://h", "448761313698322011", "all"])
 )
