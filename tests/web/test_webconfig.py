@@ -5,7 +5,6 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-import bcrypt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from exporter.web.webconfig import WebConfig, WebConfigError, WebConfigFile
 from tests.support.authority import Authority
 
-HASH = bcrypt.hashpw(b"password", bcrypt.gensalt(4)).decode()
+HASH = "$2b$04$RmnpPxaJ2G.xr6OjZq23XOAboXKq01uiUO.pCkss.SPBqMkR6NhN."
 
 
 def load(directory: Path, text: str | bytes) -> WebConfig:
