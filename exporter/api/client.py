@@ -12,7 +12,7 @@ from exporter.api.dialects import LIST_TARGET, Dialect, Target, progress_target
 from exporter.api.errors import ApiError, CallTimeoutError
 from exporter.api.parse import job_from, list_page_from
 from exporter.api.transport import ClosedBeforeReplyError, Deadline, Reply, TlsSettings, Transport
-from exporter.api.values import encodable
+from exporter.api.values import encodable, without_credentials
 from exporter.api.verdict import reply_data, seconds_to_wait
 from exporter.config.secret import SHOWN, Secret
 from exporter.model import ErrorClass, Job, ListPage
@@ -193,7 +193,7 @@ class ImportApi:
             return SHOWN
         for form in self._key_forms:
             value = value.replace(form.decode(), SHOWN)
-        return value
+        return without_credentials(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +220,6 @@ def _forms(key: Secret | None) -> tuple[bytes, ...]:
 
 
 def _excerpt(body: bytes) -> str:
-    text = encodable(body[:_LONGEST_EXPLAINED_REPLY].decode(errors="replace"))
+    text = without_credentials(encodable(body[:_LONGEST_EXPLAINED_REPLY].decode(errors="replace")))
     left = len(body) - _LONGEST_EXPLAINED_REPLY
     return f"{text}\n… {left} more bytes" if left > 0 else text

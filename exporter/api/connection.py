@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,10 @@ from exporter.api.deadline import Call, Line, watchdog
 _LONGEST_CONNECT: Final = 20.0
 
 _current = threading.local()
+
+# They tell of odd headers at every call, in several lines, with bytes from the network; errors tell enough.
+for _name in ("urllib3.connection", "urllib3.response"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager
@@ -73,7 +78,7 @@ class _Served(HTTPConnection):
             try:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 # One address that swallows packets must not use up the time of the others.
-                remaining = call.deadline.remaining()
+                remaining = min(call.deadline.remaining(), threading.TIMEOUT_MAX)
                 sock.settimeout(max(remaining / left, 0.001) if left > 1 else max(remaining, _LONGEST_CONNECT))
                 sock.connect(address)
                 sock.settimeout(None)
@@ -126,7 +131,10 @@ class _Pool(HTTPConnectionPool):
     ConnectionCls = _Served
 
     def _get_conn(self, timeout: float | None = None) -> Any:
-        return self._new_conn() if _call().fresh else super()._get_conn(timeout)
+        connection = super()._get_conn(timeout)
+        if _call().fresh:
+            connection.close()
+        return connection
 
 
 class _TlsPool(_Pool, HTTPSConnectionPool):

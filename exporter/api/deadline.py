@@ -116,7 +116,8 @@ class Watchdog:
         with self._changed:
             while self._calls:
                 self._wakes_at = min(map(self._look_at, self._calls))
-                self._changed.wait(max(0.0, self._wakes_at - time.monotonic()))
+                left = self._wakes_at - time.monotonic()
+                self._changed.wait(min(max(left, 0.0), threading.TIMEOUT_MAX))
             self._thread = None
 
     def _look_at(self, call: Call) -> float:

@@ -187,9 +187,10 @@ class _Adapter(HTTPAdapter):
     def __init__(self, base_url: str, connections: int, proxy_url: str | None, tls: TlsSettings) -> None:
         origin = urlsplit(base_url)
         settings: dict[str, Any] = {"maxsize": connections}
+        context = _tls_context(tls)
         if origin.scheme == "https":
-            settings |= {"ssl_context": _tls_context(tls), "server_hostname": tls.server_name}
-        manager = _manager(proxy_url, settings)
+            settings |= {"ssl_context": context, "server_hostname": tls.server_name}
+        manager = _manager(proxy_url, context, settings)
         manager.pool_classes_by_scheme = POOLS
         self._pool = manager.connection_from_host(origin.hostname, origin.port, origin.scheme)
         # A proxy that does not tunnel wants the whole URL.
@@ -215,7 +216,7 @@ class _Adapter(HTTPAdapter):
         self._pool.close()
 
 
-def _manager(proxy_url: str | None, settings: dict[str, Any]) -> urllib3.PoolManager:
+def _manager(proxy_url: str | None, context: ssl.SSLContext, settings: dict[str, Any]) -> urllib3.PoolManager:
     if proxy_url is None:
         return urllib3.PoolManager(**settings)
     proxy = urlsplit(proxy_url)
@@ -223,7 +224,7 @@ def _manager(proxy_url: str | None, settings: dict[str, Any]) -> urllib3.PoolMan
     if proxy.username:
         headers = make_headers(proxy_basic_auth=f"{unquote(proxy.username)}:{unquote(proxy.password or '')}")
     without_user = proxy._replace(netloc=proxy.netloc.rpartition("@")[2]).geturl()
-    return urllib3.ProxyManager(without_user, proxy_headers=headers, **settings)
+    return urllib3.ProxyManager(without_user, proxy_headers=headers, proxy_ssl_context=context, **settings)
 
 
 def _tls_context(tls: TlsSettings) -> ssl.SSLContext:

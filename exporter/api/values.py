@@ -16,7 +16,8 @@ LONGEST_NAME = 512
 # Epoch seconds end here (the year 5138); what is larger counts milliseconds.
 _MILLISECONDS_FROM = 1e11
 _UNENCODABLE = re.compile("[\ud800-\udfff\0]")
-_WORD = re.compile(r"\S+")
+# Quotes end a URL in prose and in JSON.
+_WORD = re.compile(r'[^\s"]+')
 
 
 def number(value: object) -> float | None:

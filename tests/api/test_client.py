@@ -270,6 +270,14 @@ def test_a_proxy_for_plain_http_is_asked_for_the_whole_url(plain: Clients) -> No
     assert headers["proxy-authorization"] == "Basic " + b64encode(b"user:p@ss").decode()
 
 
+def test_a_proxy_that_speaks_tls_is_verified(secure: Clients) -> None:
+    proxy = secure.server(always(GOOD))
+    assert secure.client("http://api.example", proxy_url=proxy.url).progress("1", soon()) == EXPECTED
+    with pytest.raises(ApiError) as raised:
+        secure.client("http://api.example", proxy_url=proxy.url, ca_file=None).progress("1", soon())
+    assert raised.value.error is ErrorClass.TLS
+
+
 def test_a_proxy_for_https_tunnels_and_never_sees_the_key(secure: Clients, authority: Authority) -> None:
     def script(conversation: Conversation) -> None:
         conversation.request()
@@ -381,6 +389,14 @@ def test_an_exchange_explained(plain: Clients) -> None:
     )
     assert ("Authorization", "Bearer <secret>") in exchange.request_headers
     assert attempts.seen == [("progress", None)]
+
+
+def test_what_is_explained_has_no_pre_signed_urls(plain: Clients) -> None:
+    data = {"state": "Importing", "details": [{"fileName": "https://u:p@h/a?sig=b", "fileSize": 1}]}
+    answer = reply({"code": 0, "data": data}, Location="http://h/?sig=b")
+    exchange = plain.client(plain.server(always(answer)).url).explain("1", soon())
+    assert '{"fileName": "https://h/a", "fileSize": 1}' in exchange.reply_text
+    assert ("Location", "http://h/") in exchange.reply_headers
 
 
 def test_an_error_explained(plain: Clients) -> None:

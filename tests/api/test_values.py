@@ -156,6 +156,7 @@ def test_reason_that_is_nested_too_deep_to_write_is_empty() -> None:
         ("https://proxy/https://u:p@host/a?b", "https://proxy/https://host/a"),
         ("https://h/a?x=1 https://h/b?x=2", "https://h/a https://h/b"),
         ("https://h?x=1", "https://h"),
+        ('open "https://h/a?x=1": denied', 'open "https://h/a": denied'),
         ("why?", "why?"),
     ],
 )
