@@ -146,7 +146,7 @@ def graph(
         panel(timeseries.Panel(), title, description, width=width, height=height, no_value=no_value)
         .unit(unit)
         .min(0)
-        .show_points(cm.VisibilityMode.NEVER)
+        .show_points(cm.VisibilityMode.AUTO)
         .line_width(1 if stacked else 2)
         .fill_opacity(60 if bars else 25 if stacked else 0)
         .tooltip(common.VizTooltipOptions().mode(cm.TooltipDisplayMode.MULTI).sort(cm.SortOrder.DESCENDING))

@@ -19,8 +19,7 @@ FILE = f"{KEY}, file_name"
 
 # Progress comes in whole percents: a shorter window mostly sees none of them.
 PACE_WINDOW = "10m"
-# A graph's $__rate_interval is four times its minimum step: PACE_WINDOW, or more where the page shows days.
-PACE_STEP = "150s"
+PACE_STEP = "1m"
 STALLED_AFTER = "30m"
 # From 70 % on, Milvus sorts and builds indexes and reports little progress while it does.
 LATE_PROGRESS = 0.7
@@ -145,8 +144,12 @@ def _pace_now(name: str) -> str:
 
 
 def pace_over_time(name: str) -> str:
-    """Growth per second of a gauge that only a retry lowers, for graphs: as many evaluations as the graph has steps."""
-    return _pace(name, "$__rate_interval:$__interval")
+    """Growth per second of a gauge that only a retry lowers, for graphs: as many evaluations as the graph has steps.
+
+    Where the steps are so long that PACE_WINDOW does not hold two of them, the window grows with them.
+    """
+    windows = (f"{PACE_WINDOW}:$__interval", "$__rate_interval:$__interval")
+    return "(" + " or ".join(_pace(name, window) for window in windows) + ")"
 
 
 PACE = _pace_now("job_progress_ratio")

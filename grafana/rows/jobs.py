@@ -36,8 +36,8 @@ def every_job() -> table.Panel:
         [
             Column("State", queries.RANKED, "state", 112, BADGE),
             Column("Progress", queries.PROGRESS, "", 136, BAR),
-            Column("Collection", "", "collection_name", 130, (*TEXT, ONLY_THIS_COLLECTION)),
-            Column("Job", "", "job_id", 202, (*TEXT, ONLY_THIS_JOB)),
+            Column("Collection", "", "collection_name", 142, (*TEXT, ONLY_THIS_COLLECTION)),
+            Column("Job", "", "job_id", 208, (*TEXT, ONLY_THIS_JOB)),
             Column("Remaining", queries.REMAINING, "", 90, figure("s", 1)),
             Column("Speed", queries.BYTES_PER_SECOND, "", 82, figure("Bps")),
             Column("Size", queries.SIZE, "", 72, figure("decbytes")),
@@ -59,14 +59,18 @@ def every_job() -> table.Panel:
 def progress() -> timeseries.Panel:
     """Curves of the jobs that are furthest from done."""
     slowest = queries.metric("job_progress_ratio", queries.JOB.replace("$job_id", "$slowest"))
-    return look.graph(
-        "Progress of the slowest jobs",
-        f"The {SLOWEST} jobs that are importing and have the least progress. Steps at 70 % and 80 % are Milvus sorting"
-        " and building indexes. A fall is a retry.",
-        [look.over_time(f"max by ({queries.KEY}) ({slowest})", LEGEND)],
-        unit="percentunit",
-        no_value="No job is importing.",
-    ).max(1)
+    return (
+        look.graph(
+            "Progress of the slowest jobs",
+            f"The {SLOWEST} jobs that are importing and have the least progress. Steps at 70 % and 80 % are Milvus sorting"
+            " and building indexes. A fall is a retry.",
+            [look.over_time(f"max by ({queries.KEY}) ({slowest})", LEGEND)],
+            unit="percentunit",
+            no_value="No job is importing.",
+        )
+        .max(1)
+        .decimals(0)
+    )
 
 
 def remaining() -> bargauge.Panel:
@@ -100,8 +104,8 @@ def speed(title: str, expr: str, unit: str) -> timeseries.Panel:
     """Speed of the imports into each collection."""
     return look.graph(
         title,
-        f"Over {queries.PACE_WINDOW} or more. An estimate where the API gives percents only: the first percents of a"
-        " job may come at once and show as a peak. Where two exporters watch the same jobs, choose one instance.",
+        f"Stacked, over the last {queries.PACE_WINDOW}, or more where the page shows days. An estimate where the API gives"
+        " percents only. Where two exporters watch the same jobs, choose one instance.",
         [
             look.over_time(
                 f"sum by (cluster_id, collection_name) ({expr})",

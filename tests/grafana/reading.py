@@ -79,10 +79,14 @@ def filled(expr: str, values: Mapping[str, str]) -> str:
 
 
 class Selector(NamedTuple):
-    """One vector selector and the function that it is an argument of, "" for none."""
+    """One vector selector, its matchers as (label, value), and the function that it is an argument of, "" for none.
+
+    `exact` are the matchers with `=`; in the other ones, regular expressions all, a variable may have several values.
+    """
 
     name: str
     matchers: tuple[tuple[str, str], ...]
+    exact: tuple[tuple[str, str], ...]
     call: str
 
 
@@ -110,8 +114,10 @@ def selectors(expr: str) -> list[Selector]:
     for node, call in nodes(parse(expr)):
         vector = node.vector_selector if isinstance(node, promql_parser.MatrixSelector) else node
         if isinstance(vector, promql_parser.VectorSelector):
-            matchers = tuple((matcher.name, matcher.value) for matcher in vector.matchers.matchers)
-            found.append(Selector(vector.name or "", matchers, call))
+            all_of_it = vector.matchers.matchers
+            matchers = tuple((each.name, each.value) for each in all_of_it)
+            exact = tuple((each.name, each.value) for each in all_of_it if each.op != promql_parser.MatchOp.Re)
+            found.append(Selector(vector.name or "", matchers, exact, call))
     return found
 
 

@@ -62,6 +62,10 @@ def has_targets(query: Query) -> bool:
     return all(wanted <= set(selector.matchers) for selector in selectors(query.expr))
 
 
+def variables_may_have_several_values(query: Query) -> bool:
+    return not any(value.startswith("$") for selector in selectors(query.expr) for _, value in selector.exact)
+
+
 def rates_use_rate_interval(query: Query) -> bool:
     windows = re.findall(r"\bi?rate\([^\[]*\[([^\]]+)\]", query.expr)
     return len(windows) == len(re.findall(r"\bi?rate\(", query.expr)) and set(windows) <= {"$__rate_interval"}
@@ -80,6 +84,7 @@ def gauges_are_not_rated(query: Query) -> bool:
 QUERY_RULES: dict[str, Callable[[Query], bool]] = {
     "target-promql-rule": lambda query: bool(parse(query.expr)),
     "target-job-rule, target-instance-rule": has_targets,
+    "variables are matched by =~": variables_may_have_several_values,
     "target-rate-interval-rule": rates_use_rate_interval,
     "target-counter-agg-rule": counters_are_rated,
     "gauges take no rate": gauges_are_not_rated,
