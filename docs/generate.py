@@ -41,11 +41,9 @@ class Metric:
 
 def job_metrics() -> tuple[Metric, ...]:
     """What is exposed about jobs and clusters, on `/metrics` and on `/probe`."""
-    families: Iterable[tuple[str, str, tuple[str, ...], str, str]] = (
-        (family.name, family.kind, family.labels, family.help, family.field)
-        for family in (*JOB_FAMILIES, *CLUSTER_FAMILIES)
-    )
-    return tuple(Metric(*family) for family in families)
+    about_jobs = [Metric(each.name, each.kind, each.labels, each.help, each.field) for each in JOB_FAMILIES]
+    about_clusters = [Metric(each.name, each.kind, each.labels, each.help, each.field) for each in CLUSTER_FAMILIES]
+    return (*about_jobs, *about_clusters)
 
 
 def own_metrics() -> tuple[Metric, ...]:
@@ -75,7 +73,7 @@ def in_short() -> str:
 
 def in_full(metrics: Sequence[Metric]) -> str:
     """A table with the whole HELP text of each metric."""
-    rows = [(f"`{metric.name}`", metric.type, _code(metric.labels), metric.help, _code([metric.field])) for metric in metrics]
+    rows = [(*_named(metric), metric.help, _code([metric.field])) for metric in metrics]
     return table(("Metric", "Type", "Labels", "HELP", "API field"), rows)
 
 
@@ -117,13 +115,11 @@ def documents() -> dict[Path, str]:
 
 
 def _short_row(metric: Metric) -> tuple[str, ...]:
-    return (
-        f"`{metric.name}`",
-        metric.type,
-        _code(metric.labels),
-        _API_FIELD.sub("", metric.help),
-        _code([metric.field]),
-    )
+    return *_named(metric), _API_FIELD.sub("", metric.help), _code([metric.field])
+
+
+def _named(metric: Metric) -> tuple[str, str, str]:
+    return f"`{metric.name}`", metric.type, _code(metric.labels)
 
 
 def _key_row(key: Key, prefix: str) -> tuple[str, ...]:
