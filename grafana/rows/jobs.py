@@ -59,11 +59,10 @@ def every_job() -> table.Panel:
 def progress() -> timeseries.Panel:
     """Curves of the jobs that are furthest from done."""
     slowest = queries.metric("job_progress_ratio", queries.JOB.replace("$job_id", "$slowest"))
-    return (
-        look.graph(
+    return look.graph(
             "Progress of the slowest jobs",
-            f"The {SLOWEST} jobs that are importing and have the least progress. Steps at 70 % and 80 % are Milvus sorting"
-            " and building indexes. A fall is a retry.",
+            f"The {SLOWEST} jobs that are importing and have the least progress. Steps at 70 % and 80 % are Milvus"
+            " sorting and building indexes. A fall is a retry.",
             [look.over_time(f"max by ({queries.KEY}) ({slowest})", LEGEND)],
             unit="percentunit",
             no_value="No job is importing.",
@@ -104,8 +103,8 @@ def speed(title: str, expr: str, unit: str) -> timeseries.Panel:
     """Speed of the imports into each collection."""
     return look.graph(
         title,
-        f"Stacked, over the last {queries.PACE_WINDOW}, or more where the page shows days. An estimate where the API gives"
-        " percents only. Where two exporters watch the same jobs, choose one instance.",
+        f"Stacked, over the last {queries.PACE_WINDOW}, or more where the page shows days. An estimate where the API"
+        " gives percents only. Where two exporters watch the same jobs, choose one instance.",
         [
             look.over_time(
                 f"sum by (cluster_id, collection_name) ({expr})",
