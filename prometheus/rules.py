@@ -244,7 +244,7 @@ EXPRESSIONS: Mapping[str, str] = {
     # After a restart the exporter cannot know that a job was finished before it was forgotten: Prometheus does.
     "JobVanished": named(
         f"{failing(NOT_FOUND)}\n"
-        f"and {SAME_JOB} last_over_time({select(STATE, other_than(FINISHED))}[{REMEMBERED}])\n"
+        f"and {SAME_JOB} last_over_time({STATE}[{REMEMBERED}])\n"
         f"unless {SAME_JOB} last_over_time({select(STATE, FINISHED)}[{REMEMBERED}])"
     ),
     "JobUnknown": named(

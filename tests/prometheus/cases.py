@@ -237,20 +237,28 @@ FAILURES = (
     Case(
         "completed 13 hours ago, then failed",
         ("JobFailed",),
-        {13 * HOUR + 9: NOBODY, 13 * HOUR + 10: FAILED},
-        after(13 * HOUR + 10, failed(completed=300), after(5, job("Completed", 1, completed=300), moving)),
+        {9: NOBODY, 10: FAILED, 60: FAILED},
+        after(
+            10,
+            failed(completed=-13 * 3600, first_seen=-14 * 3600),
+            always(job("Completed", 1, completed=-13 * 3600, first_seen=-14 * 3600)),
+        ),
     ),
     Case(
         "completed 13 hours ago, exporter restarted, then failed",
         ("JobFailed",),
-        {13 * HOUR + 9: NOBODY, 13 * HOUR + 10: FAILED, 14 * HOUR: FAILED},
+        {9: NOBODY, 10: FAILED, 60: FAILED},
         restart(
-            13 * HOUR,
-            13 * HOUR + 3,
-            lambda minute: (
-                job("Completed", 1, completed=300, first_seen=0 if minute < 13 * HOUR else 13 * 3600)
-                if minute < 13 * HOUR + 10
-                else failed(completed=300, first_seen=13 * 3600)
+            2,
+            4,
+            after(
+                10,
+                failed(completed=-13 * 3600, first_seen=4 * 60),
+                after(
+                    4,
+                    job("Completed", 1, completed=-13 * 3600, first_seen=4 * 60),
+                    always(job("Completed", 1, completed=-13 * 3600, first_seen=-14 * 3600)),
+                ),
             ),
         ),
     ),
@@ -263,9 +271,8 @@ FAILURES = (
     Case(
         "failed for 12 hours with a gap",
         ("JobFailed",),
-        {10: FAILED, 12 * HOUR: FAILED, 12 * HOUR + 30: NOBODY}
-        | dict.fromkeys((17 * HOUR - 1, 17 * HOUR, 17 * HOUR + 4, 17 * HOUR + 10), NOBODY),
-        restart(300, 305, after(5, failed())),
+        {10: FAILED, 12 * HOUR: FAILED} | dict.fromkeys((12 * HOUR + 22, 12 * HOUR + 24, 12 * HOUR + 30), NOBODY),
+        restart(20, 25, after(5, failed())),
     ),
     Case("failed, then no longer watched", ("JobFailed",), {44: FAILED, 46: NOBODY}, after(30, {}, always(failed()))),
     Case(
@@ -313,7 +320,7 @@ STALLS = (
     Case(
         "one percent in half an hour",
         ("JobStalled",),
-        dict.fromkeys((89, 91, 120, 200, 400), NOBODY),
+        dict.fromkeys((89, 91, 120, 200), NOBODY),
         lambda minute: job("Importing", percent(10 + minute / 30)),
     ),
     Case(
@@ -325,13 +332,13 @@ STALLS = (
     Case(
         "percent stands in a late stage, rows move",
         ("JobStalled",),
-        dict.fromkeys((95, 365, 400), NOBODY),
+        dict.fromkeys((95, 365), NOBODY),
         lambda minute: job("Importing", 0.8, rows=10 * minute),
     ),
     Case(
         "stuck at 33 when first seen",
         ("JobStalled",),
-        {0: NOBODY, 60: NOBODY, 89: NOBODY, 95: STALLED, 400: STALLED},
+        {0: NOBODY, 60: NOBODY, 89: NOBODY, 95: STALLED, 200: STALLED},
         always(job("Importing", 0.33, rows=100)),
     ),
     Case(
@@ -351,7 +358,7 @@ STALLS = (
     Case(
         "completed: progress stands, and that is all right",
         ("JobStalled",),
-        {100: NOBODY, 400: NOBODY},
+        {100: NOBODY, 370: NOBODY},
         after(5, job("Completed", 1), moving),
     ),
     Case(
@@ -365,6 +372,12 @@ STALLS = (
         ("JobStalled",),
         {118: NOBODY, 122: STALLED, 124: STALLED},
         restart(30, 35, stuck_from(32, 33)),
+    ),
+    Case(
+        "stuck, exporter restarts during the page",
+        ("JobStalled",),
+        dict.fromkeys((99, 101, 103, 106), STALLED),
+        restart(100, 104, always(job("Importing", 0.33))),
     ),
     Case(
         "stuck, known to two exporters with different collections",
@@ -385,8 +398,8 @@ WAITS = (
     Case(
         "pending, exporter restarts",
         ("JobPending",),
-        {58: NOBODY, 65: PENDING, 101: PENDING},
-        restart(30, 35, always(job("Pending", 0))),
+        {58: NOBODY, 65: PENDING, 71: PENDING, 80: PENDING},
+        restart(70, 74, always(job("Pending", 0))),
     ),
     Case(
         "pending since a restart of the exporter",
@@ -401,10 +414,16 @@ WAITS = (
         always(job("Uncommitted", 0.99)),
     ),
     Case(
+        "uncommitted, exporter restarts during the page",
+        ("JobUncommitted",),
+        dict.fromkeys((369, 371, 373, 380), UNCOMMITTED),
+        restart(370, 374, always(job("Uncommitted", 0.99))),
+    ),
+    Case(
         "uncommitted, retried, uncommitted again",
         ("JobUncommitted",),
-        {365: NOBODY, 560: UNCOMMITTED},
-        lambda minute: job("Importing", percent(minute / 4)) if 190 <= minute < 195 else job("Uncommitted", 0.99),
+        {365: NOBODY, 383: NOBODY, 390: UNCOMMITTED},
+        lambda minute: job("Importing", percent(minute / 4)) if 20 <= minute < 25 else job("Uncommitted", 0.99),
     ),
 )
 
@@ -520,6 +539,24 @@ UNREAD = (
         restart(30, 33, after(10, NOT_FOUND, moving)),
     ),
     Case(
+        "not found for one scrape",
+        ("JobVanished",),
+        {10: NOBODY, 11: NOBODY, 30: NOBODY},
+        lambda minute: NOT_FOUND if minute == 10 else moving(minute),
+    ),
+    Case(
+        "seen only when completed, then not found",
+        ("JobVanished", "JobUnknown"),
+        {40: NOBODY},
+        after(10, NOT_FOUND, always(job("Completed", 1))),
+    ),
+    Case(
+        "not found by one exporter of two that started anew",
+        ("JobUnknown",),
+        {30: NOBODY},
+        targets=lambda _minute: {"a": job(info=False) | job(), "b": NOT_FOUND},
+    ),
+    Case(
         "not found by one exporter of two",
         ("JobVanished", "JobUnknown"),
         {30: NOBODY},
@@ -544,6 +581,23 @@ CLUSTERS = (
         ("AuthFailing", "JobUnreadable"),
         {4: NOBODY, 8: (AUTH,), 60: (AUTH, UNREACHABLE)},
         lambda minute: three_jobs("auth") | cluster(up=0) | calls("progress", minute, auth=minute),
+    ),
+    Case(
+        "the key is refused for the list",
+        ("AuthFailing",),
+        {4: NOBODY, 8: (AUTH,)},
+        lambda minute: moving(minute) | cluster(up=0) | calls("list", minute, auth=minute),
+    ),
+    Case(
+        "the key is refused for the list and for jobs",
+        ("AuthFailing",),
+        {8: (AUTH,)},
+        lambda minute: (
+            three_jobs("auth")
+            | cluster(up=0)
+            | calls("list", minute, auth=minute)
+            | calls("progress", minute, auth=minute)
+        ),
     ),
     Case(
         "the key may not read one job's database",
