@@ -60,16 +60,13 @@ def progress() -> timeseries.Panel:
     """Curves of the jobs that are furthest from done."""
     slowest = queries.metric("job_progress_ratio", queries.JOB.replace("$job_id", "$slowest"))
     return look.graph(
-            "Progress of the slowest jobs",
-            f"The {SLOWEST} jobs that are importing and have the least progress. Steps at 70 % and 80 % are Milvus"
-            " sorting and building indexes. A fall is a retry.",
-            [look.over_time(f"max by ({queries.KEY}) ({slowest})", LEGEND)],
-            unit="percentunit",
-            no_value="No job is importing.",
-        )
-        .max(1)
-        .decimals(0)
-    )
+        "Progress of the slowest jobs",
+        f"The {SLOWEST} jobs that are importing and have the least progress. Steps at 70 % and 80 % are Milvus sorting"
+        " and building indexes. A fall is a retry.",
+        [look.over_time(f"max by ({queries.KEY}) ({slowest})", LEGEND)],
+        unit="percentunit",
+        no_value="No job is importing.",
+    ).max(1)
 
 
 def remaining() -> bargauge.Panel:
