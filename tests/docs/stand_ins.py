@@ -1,0 +1,144 @@
+"""Stands in, on the PATH of a documented command, for programs that would reach out of the test; see terminal.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import yaml
+
+PACKAGE = re.compile(r"zilliz-import-exporter|\.")
+ANSWERS_AND_ENDS = ("--version", "--config.check", "--help")
+
+
+def told(name: str) -> str:
+    """What the terminal says about this run."""
+    return os.environ[f"STAND_IN_{name}"]
+
+
+def state(name: str) -> Path:
+    """A file that the stand-ins share."""
+    return Path(told("STATE")) / name
+
+
+def exporter(arguments: list[str]) -> int:
+    """The real exporter on a free port and in the background, asking the simulated API for the real ones."""
+    if set(arguments) & set(ANSWERS_AND_ENDS):
+        return subprocess.run([sys.executable, "-m", "exporter", *arguments], check=False).returncode
+    if "--health" in arguments:
+        arguments = [f"--web.listen-address={state('address').read_text()}", "--health"]
+        return subprocess.run([sys.executable, "-m", "exporter", *arguments], check=False).returncode
+    log = state("exporter.log")
+    command = [sys.executable, "-m", "exporter", *map(_simulated, arguments), "--web.listen-address=127.0.0.1:0"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    with state("pids").open("a") as pids:
+        pids.write(f"{process.pid}\n")
+    while process.poll() is None:
+        found = re.search(r"msg=Listening .*addresses=(\S+)", log.read_text())
+        if found:
+            state("address").write_text(found[1])
+            return 0
+        time.sleep(0.05)
+    sys.stderr.write(log.read_text())
+    return process.returncode or 1
+
+
+def _simulated(argument: str) -> str:
+    """A copy of the configuration, beside it, in which every API is the simulated one."""
+    flag, _, name = argument.partition("=")
+    if flag != "--config.file":
+        return argument
+    path = Path(name)
+    config = yaml.safe_load(path.read_text())
+    for cluster in config["clusters"]:
+        cluster["base_url"] = told("MILVUS" if cluster.get("api") == "milvus" else "CLOUD")
+    copy = path.with_name(f".simulated-{path.name}")
+    copy.write_text(yaml.safe_dump(config))
+    return f"{flag}={copy}"
+
+
+def curl(arguments: list[str]) -> int:
+    """The real curl, led to the exporter under test; it fails on any error."""
+    if any(argument.endswith("/import/create") for argument in arguments):
+        return _create(arguments)
+    address = state("address").read_text()
+    led = [argument.replace("localhost:10530", address) for argument in arguments]
+    return subprocess.run([told("CURL"), "--fail-with-body", *led], check=False).returncode
+
+
+def _create(arguments: list[str]) -> int:
+    """The reply to a call that starts an import, which is checked for its form: the simulated API starts none."""
+    body = json.loads(arguments[arguments.index("--data") + 1])
+    headers = [arguments[place + 1] for place, argument in enumerate(arguments) if argument == "--header"]
+    cloud = any(argument.startswith("https://api.cloud.zilliz.com/") for argument in arguments)
+    wanted = {"clusterId", "collectionName", "objectUrls"} if cloud else {"collectionName", "files"}
+    if not wanted <= body.keys() or not any(header.startswith("Authorization: Bearer ") for header in headers):
+        sys.stderr.write(f"this call starts no import: {body} {headers}\n")
+        return 22
+    sys.stdout.write(json.dumps({"code": 0, "data": {"jobId": told("JOB")}}) + "\n")
+    return 0
+
+
+def make(arguments: list[str]) -> int:
+    """Every target exists; nothing is made."""
+    command = [told("MAKE"), "--dry-run", *arguments]
+    return subprocess.run(command, cwd=told("ROOT"), stdout=subprocess.DEVNULL, check=False).returncode
+
+
+def installer(arguments: list[str]) -> int:
+    """An installation of this package, which the release check carries out; here only its words are read."""
+    rest = [argument for argument in arguments if argument not in ("install", "--upgrade")]
+    return 0 if [argument for argument in rest if PACKAGE.fullmatch(argument)] == rest and rest else 2
+
+
+def docker(arguments: list[str]) -> int:
+    """A docker that has everything: files that a command names exist."""
+    for flag in ("-f", "--file"):
+        if flag in arguments:
+            file = Path(arguments[arguments.index(flag) + 1])
+            if not file.is_file():
+                sys.stderr.write(f"no such file: {file}\n")
+                return 1
+    return 0
+
+
+def kubectl(arguments: list[str]) -> int:
+    """`apply -k` builds what it would apply; secrets and questions are taken as they are."""
+    if arguments[:2] == ["apply", "-k"]:
+        built = subprocess.run(
+            [os.environ["STAND_IN_KUBECTL"], "kustomize", arguments[2]], capture_output=True, check=False
+        )
+        sys.stderr.buffer.write(built.stderr)
+        return built.returncode
+    return 0
+
+
+def as_root(arguments: list[str]) -> int:
+    """Nothing is done as root: what is copied exists, and that is all."""
+    sources = [Path(word) for word in arguments[1:] if word.startswith(("deploy/", "prometheus/", "grafana/"))]
+    missing = [str(source) for source in sources if not source.exists()]
+    sys.stderr.writelines(f"no such file: {name}\n" for name in missing)
+    return len(missing)
+
+
+PROGRAMS: Mapping[str, Callable[[list[str]], int]] = {
+    "zilliz-import-exporter": exporter,
+    "curl": curl,
+    "make": make,
+    "pip": installer,
+    "pipx": installer,
+    "uvx": installer,
+    "docker": docker,
+    "kubectl": kubectl,
+    "sudo": as_root,
+}
+
+if __name__ == "__main__":
+    sys.exit(PROGRAMS[sys.argv[1]](sys.argv[2:]))

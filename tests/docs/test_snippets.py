@@ -1,0 +1,144 @@
+"""Every command and every configuration in the documents works as it stands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import promql_parser
+import pytest
+import responses
+import yaml
+
+from exporter.config.joblists import parse_job_list
+from exporter.config.load import Loader
+from exporter.web.webconfig import WebConfigFile
+from tests.docs.markdown import ROOT, Fence, all_fences, documents, fences
+from tests.docs.terminal import JOB_ID, Terminal
+from tests.support.authority import Authority
+from tests.support.promtool import binaries, run
+
+ENVIRONMENT = {"ZILLIZ_API_KEY": "your-key", "MILVUS_USER_PASSWORD": "root:Milvus"}
+KINDS = {
+    ("bash", ""),
+    ("promql", ""),
+    ("python", ""),
+    ("python", "airflow"),
+    ("text", ""),
+    ("yaml", "exporter"),
+    ("yaml", "prometheus"),
+    ("yaml", "web"),
+}
+
+
+def each(language: str, kind: str = "") -> pytest.MarkDecorator:
+    """The test is run with each such block of the documents."""
+    return pytest.mark.parametrize("fence", all_fences(language, kind), ids=str)
+
+
+def with_commands() -> list[Path]:
+    """The documents that have commands."""
+    return [document for document in documents() if any(fence.language == "bash" for fence in fences(document))]
+
+
+def test_each_block_says_what_it_is() -> None:
+    strange = [
+        str(fence)
+        for document in documents()
+        for fence in fences(document)
+        if (fence.language, fence.kind) not in KINDS
+    ]
+    assert strange == []
+
+
+@pytest.mark.needs("curl", "kubectl")
+@pytest.mark.parametrize("document", with_commands(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_work_in_the_order_in_which_they_stand(document: Path, tmp_path: Path) -> None:
+    with Terminal(tmp_path) as terminal:
+        terminal.follow(document)
+        for handed_over in terminal.home.glob("jobs.d/*.yaml"):
+            assert parse_job_list(handed_over.read_bytes()) == (JOB_ID,)
+
+
+def test_a_command_that_fails_is_noticed(tmp_path: Path) -> None:
+    fence = Fence(tmp_path / "page.md", 1, "bash", "", {}, "pip install something-else\n")
+    with Terminal(tmp_path) as terminal, pytest.raises(AssertionError):
+        terminal.run([fence])
+
+
+@each("yaml", "exporter")
+def test_configurations_are_valid(fence: Fence, tmp_path: Path) -> None:
+    for cluster in yaml.safe_load(fence.body)["clusters"]:
+        if key_file := cluster.get("api_key_file"):
+            path = tmp_path / key_file
+            path.write_text("your-key\n")
+            path.chmod(0o600)
+    config = tmp_path / "config.yaml"
+    config.write_text(fence.body)
+    loaded = Loader(config, ENVIRONMENT).load()
+    assert loaded.warnings == loaded.list_problems == ()
+
+
+@pytest.mark.needs("promtool")
+@each("yaml", "prometheus")
+def test_prometheus_takes_its_configurations(fence: Fence, tmp_path: Path) -> None:
+    (tmp_path / "zilliz-import.rules.yml").symlink_to(ROOT / "prometheus/rules/zilliz-import.rules.yml")
+    config = tmp_path / "prometheus.yml"
+    config.write_text(fence.body)
+    for promtool in binaries():
+        good, said = run("check", "config", config, binary=promtool)
+        assert good, said
+
+
+@each("yaml", "web")
+def test_web_configurations_are_valid(fence: Fence, tmp_path: Path) -> None:
+    certificate, key = Authority(tmp_path).issue("localhost")
+    certificate.rename(tmp_path / "server.crt")
+    key.rename(tmp_path / "server.key")
+    (tmp_path / "server.key").chmod(0o600)
+    config = tmp_path / "web.yml"
+    config.write_text(fence.body)
+    config.chmod(0o600)
+    loaded = WebConfigFile(config).load()
+    assert loaded.tls is not None
+    assert loaded.users
+
+
+@each("promql")
+def test_queries_can_be_parsed(fence: Fence) -> None:
+    promql_parser.parse(fence.body)
+
+
+@each("python", "airflow")
+def test_an_airflow_task_hands_over_its_job(fence: Fence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "airflow", ModuleType("airflow"))
+    monkeypatch.setitem(sys.modules, "airflow.sdk", AirflowSdk())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "jobs.d").mkdir()
+    names: dict[str, Any] = {}
+    exec(compile(fence.body, str(fence), "exec"), names)  # the documents' own code
+    with responses.RequestsMock() as api:
+        api.post(names["API"], json={"code": 0, "data": {"jobId": JOB_ID}})
+        assert names["import_articles"]() == JOB_ID
+        assert api.calls[0].request.headers["Authorization"] == "Bearer your-key"
+    with responses.RequestsMock() as api:
+        api.post(names["API"], json={"code": 80001, "message": "The token is illegal"})
+        with pytest.raises(RuntimeError, match="illegal"):
+            names["import_articles"]()
+    assert [path.name for path in (tmp_path / "jobs.d").iterdir()] == [f"{JOB_ID}.yaml"]
+    assert parse_job_list((tmp_path / "jobs.d" / f"{JOB_ID}.yaml").read_bytes()) == (JOB_ID,)
+
+
+class AirflowSdk(ModuleType):
+    """As much of Airflow's task interface as the documents use."""
+
+    def __init__(self) -> None:
+        super().__init__("airflow.sdk")
+        self.Variable = {"zilliz_api_key": "your-key"}
+
+    def task(self, function: Callable[[], str]) -> Callable[[], str]:
+        """A task that is run when it is called."""
+        return function

@@ -1,0 +1,105 @@
+"""The documents name every metric, key, flag and alert that there is, and none that there is not."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from functools import cache
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from docs.generate import COMMAND, filled, in_short, job_metrics, own_metrics
+from docs.generate import documents as made_documents
+from exporter.config.describe import keys
+from tests.docs.markdown import ROOT, documents, prose, read
+
+RULES = ROOT / "prometheus/rules/zilliz-import.rules.yml"
+
+
+@cache
+def command_flags() -> frozenset[str]:
+    """The flags that the command says it has."""
+    told = subprocess.run([sys.executable, "-m", "exporter", "--help"], check=True, capture_output=True, text=True)
+    return frozenset(re.findall(r"^  (?:-h, )?(--[\w.-]+)", told.stdout, re.MULTILINE)) - {"--help"}
+
+
+def rule_names(kind: str) -> set[str]:
+    """The names of all rules that are `alert` or `record`."""
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    return {rule[kind] for group in groups for rule in group["rules"] if kind in rule}
+
+
+def test_what_is_made_from_the_code_is_up_to_date() -> None:
+    stale = [str(path.relative_to(ROOT)) for path, text in made_documents().items() if text != read(path)]
+    assert stale == [], f"run: {COMMAND}"
+
+
+def test_a_document_without_its_markers_is_an_error() -> None:
+    with pytest.raises(ValueError, match="must stand around"):
+        filled("# Metrics\n", {"metrics": ""})
+
+
+def test_the_readme_has_one_row_for_every_metric_of_a_real_exposition() -> None:
+    golden = (ROOT / "tests/golden/text/milvus_failed.txt").read_text(encoding="utf-8")
+    exposed = {family.name for family in text_string_to_metric_families(golden)}
+    rows = Counter(re.findall(r"^\| `(\w+)` \|", in_short(), re.MULTILINE))
+    assert exposed - rows.keys() == set()
+    assert set(rows.values()) == {1}
+    own = {metric.name for metric in own_metrics() if not metric.name.startswith(("process_", "python_"))}
+    assert rows.keys() == {metric.name for metric in job_metrics()} | own
+
+
+def test_documents_speak_only_of_metrics_and_rules_that_exist() -> None:
+    known = {metric.name for metric in (*job_metrics(), *own_metrics())} | rule_names("record")
+    known |= {f"{name}_{suffix}" for name in known for suffix in ("bucket", "count", "sum")}
+    named = {
+        (str(document.relative_to(ROOT)), word)
+        for document in documents()
+        for word in re.findall(
+            r"(?<![\w:/-])(?:import_job:[\w:]+|zilliz_import_\w*[a-z])(?![\w*]|_?\()", read(document)
+        )
+    }
+    assert {(where, word) for where, word in named if word not in known} == set()
+
+
+def test_documents_speak_only_of_alerts_that_exist() -> None:
+    named = {word for document in documents() for word in re.findall(r"\bZillizImport[A-Z]\w+", read(document))}
+    assert named - rule_names("alert") == set()
+
+
+def test_every_flag_is_documented_and_every_documented_flag_exists() -> None:
+    section = prose(ROOT / "docs/configuration.md").partition("\n# Flags")[2].partition("\n# ")[0]
+    assert re.findall(r"^\| `(--[\w.-]+)` \|", section, re.MULTILINE) == sorted(command_flags())
+
+
+def test_documents_speak_only_of_flags_that_exist() -> None:
+    named = {
+        word
+        for document in documents()
+        for word in re.findall(r"(?<![\w-])--(?:config|web|log|scrape)\.[\w.-]*\w", read(document))
+    }
+    assert {word for word in named if word not in command_flags()} == set()
+
+
+def test_documents_speak_only_of_keys_that_exist() -> None:
+    known = {key.path.replace("[]", "") for key in keys()}
+    known |= {path.removeprefix("clusters.") for path in known}
+    sections = "|".join(("scrape", "files", "discovery", "tls_config", "clusters"))
+    named = {
+        word
+        for document in documents()
+        for word in re.findall(rf"`((?:{sections})\.[a-z_.]+)(?::[^`]*)?`", prose(document))
+    }
+    assert named - known == set()
+
+
+def test_every_default_in_the_flags_table_is_the_commands_own() -> None:
+    told = subprocess.run([sys.executable, "-m", "exporter", "--help"], check=True, capture_output=True, text=True)
+    told_defaults = " ".join(told.stdout.split())
+    section = prose(ROOT / "docs/configuration.md").partition("\n# Flags")[2].partition("\n# ")[0]
+    defaults = dict(re.findall(r"^\| `(--[\w.-]+)` \| `([^`]+)` \|", section, re.MULTILINE))
+    assert {flag for flag, default in defaults.items() if f"({default})" not in told_defaults} == set()
