@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+"""What a job id may be, whoever names it: nothing that could mean something in a path, a label or a log."""
 
 
 class State(StrEnum):
@@ -100,10 +104,14 @@ class ListedJob:
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """One page of the list as sent, duplicates included. `count` is the server's word, often wrong, or None."""
+    """One page of the list: the records that name a job, duplicates included, and how many `records` it had in all.
+
+    `count` is the server's word for the number of jobs, often wrong; None where it gave none.
+    """
 
     jobs: tuple[ListedJob, ...]
     count: int | None = None
+    records: int = 0
 
 
 def id_order(job_id: str) -> tuple[int, str]:

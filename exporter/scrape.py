@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from exporter.api.client import ApiSettings, Exchange
 from exporter.api.deadline import Deadline
+from exporter.api.errors import TlsError
 from exporter.api.limiter import Limiter, Limiters
 from exporter.config.load import Loaded
 from exporter.config.schema import Cluster, Scrape
@@ -95,6 +98,7 @@ class Prepared:
     """A configuration with the connections that it needs, ready to be swapped in."""
 
     loaded: Loaded
+    settings: Mapping[str, ApiSettings]
     apis: Mapping[ApiSettings, ExplainingApi]
 
 
@@ -117,8 +121,12 @@ class Fleet:
 
     def prepare(self, loaded: Loaded) -> Prepared:
         """Build what the configuration needs and does not have yet. Raises ApiError; nothing has changed then."""
-        settings = [_api_settings(cluster, loaded.keys.get(cluster.cluster_id)) for cluster in loaded.config.clusters]
-        return Prepared(loaded, {each: self._apis.get(each) or self._make_api(each) for each in settings})
+        settings = {
+            cluster.cluster_id: _api_settings(cluster, loaded.keys.get(cluster.cluster_id))
+            for cluster in loaded.config.clusters
+        }
+        apis = {each: self._apis.get(each) or self._make_api(each) for each in settings.values()}
+        return Prepared(loaded, settings, apis)
 
     def apply(self, prepared: Prepared) -> None:
         """Watch what this configuration names; jobs and clusters that stay keep their answers and connections.
@@ -131,7 +139,7 @@ class Fleet:
         self._limiters.renew()
         for cluster in loaded.config.clusters:
             key = loaded.keys.get(cluster.cluster_id)
-            api = prepared.apis[_api_settings(cluster, key)]
+            api = prepared.apis[prepared.settings[cluster.cluster_id]]
             limiter = self._limiters.get(cluster.base_url, key, cluster.requests_per_second)
             settings = _watch_settings(cluster, loaded)
             watch = before.pop(cluster.cluster_id, None)
@@ -187,7 +195,20 @@ def _api_settings(cluster: Cluster, key: Secret | None) -> ApiSettings:
         key_file=tls.key_file,
         server_name=tls.server_name,
         insecure_skip_verify=tls.insecure_skip_verify,
+        tls_files=_digest(tls.ca_file, tls.cert_file, tls.key_file),
     )
+
+
+def _digest(*paths: str | None) -> str:
+    """What the files hold, so that a rotated certificate makes for new connections. Raises TlsError."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            content = b"" if path is None else Path(path).read_bytes()
+        except OSError as error:
+            raise TlsError(f"{path}: {error.strerror}") from None
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()
 
 
 def _watch_settings(cluster: Cluster, loaded: Loaded) -> Settings:

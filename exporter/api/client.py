@@ -29,7 +29,10 @@ _LONGEST_EXPLAINED_REPLY: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """One cluster's API and how to reach it; names as in the configuration file."""
+    """One cluster's API and how to reach it; names as in the configuration file.
+
+    `tls_files` stands for what the TLS files hold: settings that differ in it need a client of their own.
+    """
 
     cluster_id: str
     dialect: Dialect
@@ -46,6 +49,7 @@ class ApiSettings:
     key_file: str | None = None
     server_name: str | None = None
     insecure_skip_verify: bool = False
+    tls_files: str = ""
 
 
 @dataclass(frozen=True, slots=True)

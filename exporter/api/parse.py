@@ -15,9 +15,7 @@ import structlog
 from exporter.api.errors import PayloadError
 from exporter.api.filenames import file_name
 from exporter.api.values import amount, number, ratio, reason, text, timestamp
-from exporter.model import File, Job, ListedJob, ListPage, State
-
-JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+from exporter.model import JOB_ID, File, Job, ListedJob, ListPage, State
 
 _STATES: Final[Mapping[str, State]] = {
     "": State.PENDING,

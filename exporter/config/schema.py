@@ -27,10 +27,10 @@ from pydantic_core import PydanticCustomError
 
 from exporter.config.duration import parse_duration
 from exporter.config.secret import Secret
+from exporter.model import JOB_ID
 
 ZILLIZ_URL: Final = "https://api.cloud.zilliz.com"
 PROGRESS_PATHS: Final = {"zilliz": "getProgress", "milvus": "describe"}
-JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _PATH_SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 

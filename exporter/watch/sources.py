@@ -6,7 +6,6 @@ a job means nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -16,7 +15,6 @@ from exporter.model import ListedJob, ListPage, id_order
 PAGE_SIZE = 100
 PAGES_PER_SCRAPE = 200
 PAGES_PER_READING = 2000
-JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +45,14 @@ def list_targets(databases: Iterable[str], collections: Iterable[str]) -> tuple[
 class ListReading:
     """One reading of all lists, which may go on over several scrapes.
 
-    `single_page`: the server answers every call with everything (Milvus).
+    `single_page`: the server answers every call with everything (Milvus). `early`: jobs that are watched since a page
+    of this reading named them, before it was decided which are.
     """
 
     targets: tuple[ListTarget, ...]
     single_page: bool
     jobs: dict[str, NamedJob] = field(default_factory=dict)
+    early: set[str] = field(default_factory=set)
     pages_read: int = 0
     _target: int = 0
     _page: int = 1
@@ -75,11 +75,7 @@ class ListReading:
         since a server may hand out fewer records than were asked for: the `count` must agree that this is all.
         """
         database = self.targets[self._target].database
-        new_in_list = [
-            record
-            for record in page.jobs
-            if record.job_id not in self._ids_of_target and JOB_ID.fullmatch(record.job_id)
-        ]
+        new_in_list = [record for record in page.jobs if record.job_id not in self._ids_of_target]
         self._ids_of_target.update(record.job_id for record in new_in_list)
         found = []
         for record in new_in_list:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from urllib.parse import parse_qsl
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from exporter.model import JOB_ID
 from exporter.web import status as status_page
 from exporter.web.discovery import target_groups
 from exporter.web.negotiate import accepts_gzip, choose_format
@@ -22,7 +22,6 @@ from exporter.web.urls import Urls, is_host
 
 SCRAPE_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 
-_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _MAX_PARAMETERS = 32
 _AT_ONCE = 256 * 1024
 _PAGE_FRESH_FOR = 1.0
@@ -179,7 +178,7 @@ class Routes:
             await send(text(400, "The parameter target is missing: the id of a configured cluster."))
         elif target not in self._backend.cluster_ids():
             await send(_unknown_cluster())
-        elif job_id is not None and not _JOB_ID.fullmatch(job_id):
+        elif job_id is not None and not JOB_ID.fullmatch(job_id):
             await send(text(400, "The parameter job_id must be 1 to 128 of A-Z, a-z, 0-9, _ and -."))
         else:
             timeout = request.headers.get(SCRAPE_TIMEOUT_HEADER)

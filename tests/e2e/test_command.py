@@ -117,12 +117,14 @@ def test_sigterm_in_the_middle_of_a_scrape_answers_it_and_exits_with_0(tmp_path:
 def test_sigterm_with_an_api_that_hangs_for_ever_still_exits_with_0(tmp_path: Path) -> None:
     with SimulatedApi() as api:
         api.faults.inject(Hang())
-        with Exporter(config(api), tmp_path) as exporter:
-            with socket.create_connection(("127.0.0.1", int(exporter.host.rpartition(":")[2]))) as client:
-                client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-                api.wait_for_requests(1)
-                exporter.send(signal.SIGTERM)
-                assert exporter.wait() == 0
+        with (
+            Exporter(config(api), tmp_path) as exporter,
+            socket.create_connection(("127.0.0.1", int(exporter.host.rpartition(":")[2]))) as client,
+        ):
+            client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            api.wait_for_requests(1)
+            exporter.send(signal.SIGTERM)
+            assert exporter.wait() == 0
 
 
 def test_health_is_the_exit_code_of_whether_it_answers(tmp_path: Path) -> None:

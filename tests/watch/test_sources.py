@@ -123,12 +123,6 @@ def test_each_database_and_collection_is_a_list_of_its_own_and_names_its_jobs() 
     assert {job_id: name.database for job_id, name in reading.jobs.items()} == {"1": "one", "2": "one", "3": "two"}
 
 
-def test_ids_that_no_request_could_name_are_passed_over() -> None:
-    reading = ListReading(ALL, single_page=True)
-    reading.add(ListPage((listed("ok-1"), listed(""), listed("a\nb"), listed("x" * 10_000), listed("../x"))))
-    assert set(reading.jobs) == {"ok-1"}
-
-
 def test_unfinished_jobs_are_chosen_first_then_those_already_watched_then_the_youngest() -> None:
     finished = {"1": True, "2": False, "3": True, "4": False, "10": True, "5": True}
     assert choose(finished, ["3"], 6) == set(finished)
