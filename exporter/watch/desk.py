@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from exporter.api.deadline import Deadline
 from exporter.api.errors import ApiError, CallTimeoutError
-from exporter.model import ErrorClass, Job, ListPage
+from exporter.model import ErrorClass, Job, ListPage, id_order
 from exporter.watch.memory import JobMemory
 from exporter.watch.plan import Turn
 from exporter.watch.rounds import Listing, Query, Round
@@ -62,6 +62,11 @@ class Desk:
         return pending if self._suspect is None else min(pending, 0 if self._asking else 1)
 
     @property
+    def _scrapes(self) -> list[Round]:
+        """The rounds that are not about one job alone."""
+        return [waiter for waiter in self._rounds if waiter.only is None]
+
+    @property
     def _asking(self) -> bool:
         return bool(self._queries) or self._listing is not None
 
@@ -78,11 +83,7 @@ class Desk:
             self._suspect = None
         self.settings = settings
         self.memory.reconfigure(settings.named, settings.rules, at)
-        for waiter in self._rounds:
-            for job_id in [job_id for job_id in waiter.wanted if job_id not in self.memory]:
-                waiter.wanted.discard(job_id)
-                waiter.settle()
-        self._fill_all(at.monotonic)
+        self._follow(at.monotonic)
 
     def open(self, deadline: float, only: str | None, seen: Collection[str]) -> Round:
         """Open a round; see `ClusterWatch.begin`."""
@@ -184,9 +185,11 @@ class Desk:
             unfinished = [name for name in reading.add(outcome) if not name.listed.state.finished]
             known = [name for name in unfinished if name.listed.job_id in self.memory]
             new = [name for name in unfinished if name.listed.job_id not in self.memory]
-            room = max(0, self.settings.max_jobs - self.memory.unfinished_discovered())
-            self.memory.discover(known + new[:room], at)
-            if new[:room]:
+            room = 0 if reading.complete else max(0, self.settings.max_jobs - self.memory.unfinished_discovered())
+            new = sorted(new, key=lambda name: id_order(name.listed.job_id), reverse=True)[:room]
+            reading.early.update(name.listed.job_id for name in new)
+            self.memory.discover(known + new, at)
+            if new:
                 self._fill_all(at.monotonic)
         return error is None
 
@@ -201,9 +204,11 @@ class Desk:
             at = self._clock.now()
             inherited = not self._first_list_read and bool(reading.jobs)
             max_jobs = self.settings.max_jobs
-            self._omitted = self.memory.choose_discovered(reading.jobs, max_jobs, at, inherited=inherited)
+            self._omitted = self.memory.choose_discovered(
+                reading.jobs, max_jobs, at, early=reading.early, inherited=inherited
+            )
             self._first_list_read = self._first_list_read or bool(reading.jobs)
-            self._fill_all(at.monotonic)
+            self._follow(at.monotonic)
         for waiter in listing.rounds:
             waiter.settle()
 
@@ -298,8 +303,16 @@ class Desk:
         self._recheck_credit = min(self._recheck_credit + earned, max(1.0, share * RECHECK_CREDIT))
         return int(self._recheck_credit)
 
+    def _follow(self, now: float) -> None:
+        """Let the running rounds ask what is watched now, and no more what is not."""
+        for waiter in self._scrapes:
+            for job_id in [job_id for job_id in waiter.wanted if job_id not in self.memory]:
+                waiter.wanted.discard(job_id)
+                waiter.settle()
+        self._fill_all(now)
+
     def _fill_all(self, now: float) -> None:
-        for waiter in self._rounds:
+        for waiter in self._scrapes:
             self._fill(waiter, now)
 
     def _forget(self, query: Query) -> None:
@@ -364,7 +377,8 @@ class Desk:
         if query.rounds == [ending] and query.began is not None:
             self._time_out(query)
             return
-        ending.left.add(query.job_id)
+        if query.began is None or self.memory.unanswered(query.job_id):
+            ending.left.add(query.job_id)
         query.rounds.remove(ending)
         ending.joined.discard(query)
         if not query.rounds:

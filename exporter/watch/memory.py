@@ -11,7 +11,7 @@ import pickle
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from exporter.model import ErrorClass, Job, Source, State
@@ -46,6 +46,7 @@ class JobMemory:
         self._unsettled: dict[str, None] = {}
         self._recheck_due: dict[str, None] = {}
         self._events: list[tuple[float, str]] = []
+        self._ends_noted: dict[str, float] = {}
         self._packed: dict[str, bytes] = {}
         self._discovered: dict[str, str] = {}
         self._dismissed: dict[str, None] = {}
@@ -63,6 +64,10 @@ class JobMemory:
     def counts(self) -> Mapping[Source, int]:
         """How many jobs are watched, by who named them."""
         return {source: self._counts[source] for source in Source}
+
+    def unanswered(self, job_id: str) -> bool:
+        """Whether nothing can be said of the job yet."""
+        return job_id not in self._watched or self._watched[job_id].answered_at is None
 
     def database(self, job_id: str) -> str:
         """The database whose list named the job, empty if none did."""
@@ -84,6 +89,7 @@ class JobMemory:
             self._put(self._named(job_id, sources[job_id], at))
         self._events = [(at.monotonic, job_id) for job_id, watched in self._watched.items() if watched.settled]
         heapq.heapify(self._events)
+        self._ends_noted.clear()
 
     def discover(self, named: Iterable[NamedJob], at: Moment, *, inherited: bool = False) -> None:
         """Watch the jobs that a list named; `inherited`: what it calls finished was so before this start."""
@@ -103,8 +109,13 @@ class JobMemory:
                 watched = replace(watched, listed_finished=finished, collection_name=collection_name)
             self._put(replace(watched, db_name=name.database or watched.db_name))
 
-    def choose_discovered(self, named: Mapping[str, NamedJob], max_jobs: int, at: Moment, *, inherited: bool) -> int:
-        """Settle which discovered jobs are watched after a reading of the list; return how many are left out."""
+    def choose_discovered(
+        self, named: Mapping[str, NamedJob], max_jobs: int, at: Moment, *, inherited: bool, early: Collection[str] = ()
+    ) -> int:
+        """Settle which discovered jobs are watched after a reading of the list; return how many are left out.
+
+        Those that are watched only since this reading (`early`) have no precedence over others.
+        """
         candidates = {
             job_id: name.listed.state.finished
             for job_id, name in named.items()
@@ -116,7 +127,7 @@ class JobMemory:
                 candidates[job_id] = watched.settled or watched.listed_finished
         for job_id in [job_id for job_id in candidates if self._configured(job_id)]:
             del candidates[job_id]
-        chosen = choose(candidates, self._discovered, max_jobs)
+        chosen = choose(candidates, self._discovered.keys() - early, max_jobs)
         for job_id in candidates.keys() - chosen:
             if self._discovered.pop(job_id, None) is not None:
                 self._forget(job_id)
@@ -268,7 +279,8 @@ class JobMemory:
                 heapq.heappush(self._events, (plan.next_event(watched, now, self._rules), job_id))
                 continue
             self._recheck_due[job_id] = None
-            if now < end < float("inf"):
+            if now < end < float("inf") and self._ends_noted.get(job_id) != end:
+                self._ends_noted[job_id] = end
                 heapq.heappush(self._events, (end, job_id))
 
     def _dismiss(self, job_id: str) -> None:
@@ -282,7 +294,7 @@ class JobMemory:
         watched = self._watched.pop(job_id, None)
         if watched is not None:
             self._counts[watched.source] -= 1
-        for memory in (self._unsettled, self._recheck_due, self._packed, self._shown):
+        for memory in (self._unsettled, self._recheck_due, self._ends_noted, self._packed, self._shown):
             memory.pop(job_id, None)
         self._changed.discard(job_id)
         self._gone.add(job_id)

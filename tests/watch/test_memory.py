@@ -201,3 +201,14 @@ def test_the_page_lists_unreadable_failed_and_running_jobs_before_completed_ones
     assert order[-1] == "done"
     assert set(order) == {"done", "running", "failed", "unreadable", "new"}
     assert len(watch.worst(2, 3)) == 3
+
+
+def test_a_job_that_is_rechecked_for_months_is_remembered_in_the_same_space() -> None:
+    watch = memory("1")
+    watch.reconfigure(Named(jobs=("1",)), replace(RULES, finished_for=90 * DAY), at(0))
+    watch.answered("1", job("1", State.COMPLETED), 0, at(0))
+    for cycle in range(1, 1000):
+        seconds = cycle * RULES.recheck_finished
+        assert watch.due(seconds, None) == [(Turn.RECHECK, "1")]
+        watch.answered("1", job("1", State.COMPLETED), seconds, at(seconds))
+    assert len(watch._events) <= 2
