@@ -30,3 +30,10 @@ lint: $(STAMP) ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(STAMP) ## a table of ratios: expositions, scrapes, memory, a real Prometheus
+	@$(BIN)/python -m benchmarks
+
+generate: $(STAMP) ## write anew what is generated: dashboard, rules, goldens, references
+	$(BIN)/python -m grafana.dashboard
+	$(BIN)/python -m prometheus.rules
