@@ -39,7 +39,6 @@ CONDITION_COLOURS: dict[str, str] = {str(state): colour for state, colour in STA
     "Unreadable": NOBODY_KNOWS,
     "Vanished": NOBODY_KNOWS,
     "Stalled": WAITS_FOR_SOMEBODY,
-    "Not asked yet": STATE_COLOURS[State.PENDING],
     "Expired": CALM,
 }
 

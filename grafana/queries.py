@@ -101,7 +101,6 @@ CONDITIONS: dict[str, str] = {
     "Uncommitted": in_state(State.UNCOMMITTED),
     "Importing": IMPORTING,
     "Pending": in_state(State.PENDING),
-    "Not asked yet": f"{_INFO} unless on ({ID}) {metric('job_up', ASKED)}",
     "Completed": in_state(State.COMPLETED),
     "Expired": _silent_for("expired"),
     "Unknown": in_state(State.UNKNOWN),

@@ -60,7 +60,6 @@ UNSEEN = (
     ),
     _silent(_milvus, ErrorClass.NOT_FOUND, 900)("reviews", "448761313698322012", -HOUR, 1.5 * HOUR, source=Source.LIST),
     _milvus("faces", "448761313698322013", -0.9 * HOUR, 1.5 * HOUR, gone_for=1200),
-    _milvus("orders_eu", "448761313698322016", -20, HOUR, pending=HOUR, unasked=True),
 )
 
 

@@ -40,7 +40,6 @@ WORDS = {
     "Uncommitted": 1,
     "Importing": 5,
     "Pending": 2,
-    "Not asked yet": 1,
     "Completed": 8,
     "Expired": 1,
     "Unknown": 1,
@@ -155,8 +154,8 @@ def test_importing_counts_the_stalled_job_too(watched: Watched) -> None:
 
 
 def test_several_states_may_be_chosen(watched: Watched) -> None:
-    rows = watched.ask(queries.RANKED, state="(Failed|Not asked yet)")
-    assert len(rows) == WORDS["Failed"] + WORDS["Not asked yet"]
+    rows = watched.ask(queries.RANKED, state="(Failed|Pending)")
+    assert len(rows) == WORDS["Failed"] + WORDS["Pending"]
 
 
 def test_choosing_one_job_leaves_one_row_and_zeros(watched: Watched) -> None:

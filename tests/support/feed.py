@@ -32,8 +32,7 @@ class Course:
     """What becomes of one job. Times are seconds, `begins` counts from the end of the feed and is negative.
 
     A job that ends as Importing stands still at `stops_at` (a ratio), one that ends as Failed fails there.
-    `silent` is why it cannot be read for the last `silent_for` seconds; `gone_for` is since when it is not watched;
-    one that is `unasked` is watched, but its first turn has not come.
+    `silent` is why it cannot be read for the last `silent_for` seconds; `gone_for` is since when it is not watched.
     """
 
     cluster_id: str
@@ -53,7 +52,6 @@ class Course:
     silent: ErrorClass | None = None
     silent_for: float = 0.0
     gone_for: float = 0.0
-    unasked: bool = False
 
     def ratio(self, share: float) -> float:
         """Progress after this share of the duration, not yet stopped, not yet rounded."""
@@ -112,8 +110,6 @@ class Feed:
         first_seen = max(self.start, self.end + course.begins)
         yield "job_info", {**key, "db_name": "default", "source": course.source}, 1
         yield "job_first_seen_timestamp_seconds", asked, first_seen
-        if course.unasked:
-            return
         yield "job_up", asked, float(silent is None)
         yield "job_refreshed_timestamp_seconds", asked, at - 0.4 if silent is None else self.end - course.silent_for
         if silent is not None:
