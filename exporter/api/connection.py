@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import ClosedPoolError, NewConnectionError
 
 from exporter.api.deadline import Call, Line, watchdog
 
@@ -131,7 +131,11 @@ class _Pool(HTTPConnectionPool):
     ConnectionCls = _Served
 
     def _get_conn(self, timeout: float | None = None) -> Any:
-        connection = super()._get_conn(timeout)
+        try:
+            connection = super()._get_conn(timeout)
+        except ClosedPoolError:
+            # A reload replaced this client while the call was on its way here; that is no failure of the API.
+            return self._new_conn()
         if _call().fresh:
             connection.close()
         return connection

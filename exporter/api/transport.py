@@ -31,7 +31,6 @@ _BROKEN: Final = (
     OSError,
     UnicodeError,
     http.client.IncompleteRead,
-    urllib3.exceptions.ClosedPoolError,
     urllib3.exceptions.NewConnectionError,
 )
 
@@ -108,7 +107,7 @@ class Transport:
         raise failure
 
     def close(self) -> None:
-        """Close the kept connections; calls under way end as they would."""
+        """Close the kept connections and keep no more; calls under way, and later ones, end as they would."""
         self._adapter.close()
 
     def _reply(self, request: requests.PreparedRequest, call: Call) -> Reply:
@@ -178,7 +177,7 @@ def _words(error: BaseException) -> str:
         return error.strerror or type(error).__name__
     if isinstance(error, UnicodeError):
         return "that is no host name"
-    return "this client is closed"
+    return type(error).__name__
 
 
 class _Adapter(HTTPAdapter):

@@ -228,13 +228,16 @@ def test_a_fresh_connection_that_is_closed_is_not_replaced(clients: Clients) -> 
     assert server.connections == 1
 
 
-def test_a_closed_client_says_so(plain: Clients) -> None:
+def test_a_call_that_finds_its_client_closed_ends_as_it_would_and_keeps_no_connection(clients: Clients) -> None:
     attempts = Attempts()
-    api = plain.client(plain.server(always(GOOD)).url, attempts)
+    server = clients.server(always(GOOD))
+    api = clients.client(server.url, attempts)
+    api.progress("1", soon())
     api.close()
-    with pytest.raises(ConnectError, match="this client is closed"):
-        api.progress("1", soon())
-    assert len(attempts.seen) == 1
+    for _ in range(2):
+        assert api.progress("1", soon()).progress == 0.57
+    assert attempts.seen == [("progress", None)] * 3
+    assert server.connections == 3
 
 
 def test_the_limiter_learns_when_the_request_is_on_its_way(clients: Clients) -> None:
