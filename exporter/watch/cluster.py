@@ -127,9 +127,10 @@ class ClusterWatch:
         """Wait until everything that the round asked is known, or its deadline is there, and say how it went."""
         while True:
             with self._lock:
-                self._desk.drop_overdue(ending)
-                view = self._desk.close(ending)
-                pause = self._desk.next_deadline(ending) - self._clock.monotonic()
+                now = self._clock.monotonic()
+                self._desk.drop_overdue(ending, now)
+                view = self._desk.close(ending, now)
+                pause = self._desk.next_deadline(ending) - now
                 self._spawn()
             self._tell()
             if view is not None:
@@ -147,6 +148,11 @@ class ClusterWatch:
         """What to say of one job; None if it is not watched or was never asked."""
         with self._lock:
             return self._desk.memory.view(job_id, self._clock.monotonic())
+
+    def database(self, job_id: str) -> str:
+        """The database whose list named the job, empty if none did."""
+        with self._lock:
+            return self._desk.memory.database(job_id)
 
     def worst(self, most: int) -> tuple[list[JobView], int]:
         """At most `most` jobs for a person, worst first, and how many are watched."""
@@ -177,11 +183,10 @@ class ClusterWatch:
             return self._desk.next_task()
 
     def _ask(self, query: Query) -> None:
-        api, limiter = self._api, self._limiter
         slot = None
         while slot is None:
             until = query.until
-            slot = limiter.acquire(until)
+            slot = self._turn(until)
             if slot is None and query.until <= until:
                 with self._lock:
                     self._desk.unask(query)
@@ -192,11 +197,11 @@ class ClusterWatch:
             if begun is None:
                 return
             deadline, database = begun
-            outcome = _call(partial(api.progress, query.job_id, deadline, database=database, sent=slot.sent))
+            outcome = _call(partial(self._api.progress, query.job_id, deadline, database=database, sent=slot.sent))
         finally:
             slot.done()
         if isinstance(outcome, RateLimitedError):
-            limiter.hold(self._clock.monotonic() + _back_off(outcome))
+            self._limiter.hold(self._clock.monotonic() + _back_off(outcome))
         with self._lock:
             self._desk.returned(query)
             self._desk.conclude(query, outcome)
@@ -204,29 +209,38 @@ class ClusterWatch:
 
     def _read_list(self, listing: Listing) -> None:
         """Read on where the last scrape stopped, for at most half of its time."""
-        api, limiter = self._api, self._limiter
         with self._lock:
             reading = self._desk.start_listing()
         try:
             for _ in range(PAGES_PER_SCRAPE):
-                slot = None if reading.complete else limiter.acquire(listing.deadline)
-                if slot is None or not self._read_page(listing, reading, slot, api, limiter):
+                slot = None if reading.complete else self._turn(listing.deadline)
+                if slot is None or not self._read_page(listing, reading, slot):
                     break
         finally:
             with self._lock:
                 self._desk.end_listing(listing)
                 self._spawn()
 
-    def _read_page(self, listing: Listing, reading: ListReading, slot: Slot, api: Api, limiter: Limiter) -> bool:
+    def _turn(self, until: float) -> Slot | None:
+        """Wait for a turn at the rate that holds now, also where a reload brings another key meanwhile."""
+        while True:
+            limiter = self._limiter
+            slot = limiter.acquire(until)
+            if limiter is self._limiter:
+                return slot
+            if slot is not None:
+                slot.done()
+
+    def _read_page(self, listing: Listing, reading: ListReading, slot: Slot) -> bool:
         target, page = reading.next_page
         listing.call = deadline = Deadline(min(listing.deadline, self._clock.monotonic() + OLDEST_QUERY))
         where = {"collection": target.collection, "database": target.database}
         try:
-            outcome = _call(partial(api.list_page, page, deadline, **where, sent=slot.sent))
+            outcome = _call(partial(self._api.list_page, page, deadline, **where, sent=slot.sent))
         finally:
             slot.done()
         if isinstance(outcome, RateLimitedError):
-            limiter.hold(self._clock.monotonic() + _back_off(outcome))
+            self._limiter.hold(self._clock.monotonic() + _back_off(outcome))
         with self._lock:
             go_on = self._desk.take_page(listing, reading, outcome)
             self._spawn()

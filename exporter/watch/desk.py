@@ -83,12 +83,16 @@ class Desk:
             self._suspect = None
         self.settings = settings
         self.memory.reconfigure(settings.named, settings.rules, at)
+        for waiter in self._rounds:
+            waiter.seen = {job_id for job_id in waiter.seen if job_id in self.memory}
         self._follow(at.monotonic)
 
     def open(self, deadline: float, only: str | None, seen: Collection[str]) -> Round:
         """Open a round; see `ClusterWatch.begin`."""
         now = self._clock.monotonic()
-        new = Round(now, deadline, only=only, counted=only is None, seen=set(seen))
+        # A job whose answer was forgotten meanwhile, by one reload before another, is asked again.
+        asked = {job_id for job_id in seen if job_id in self.memory and self.memory[job_id].tried_at is not None}
+        new = Round(now, deadline, only=only, counted=only is None, seen=asked)
         self._rounds.append(new)
         if only is not None and only not in self.memory:
             new.await_more()
@@ -212,9 +216,8 @@ class Desk:
         for waiter in listing.rounds:
             waiter.settle()
 
-    def drop_overdue(self, waiter: Round) -> None:
+    def drop_overdue(self, waiter: Round, now: float) -> None:
         """Give up what this round waits for and what is past its deadline."""
-        now = self._clock.monotonic()
         for query in [query for query in waiter.joined if query.overdue(now)]:
             self._time_out(query)
         listing = self._listing
@@ -229,9 +232,11 @@ class Desk:
             return min(waiter.next_deadline(), listing.call.at)
         return waiter.next_deadline()
 
-    def close(self, ending: Round) -> ClusterView | None:
-        """End the round if all is known or its time is over, and say how it went; None if it goes on."""
-        now = self._clock.monotonic()
+    def close(self, ending: Round, now: float) -> ClusterView | None:
+        """End the round if all is known or its time is over, and say how it went; None if it goes on.
+
+        What is overdue must have been dropped at the same `now`: what is left is other scrapes' to wait for.
+        """
         if ending.open > 0 and now < ending.deadline:
             return None
         self._rounds.remove(ending)
@@ -270,8 +275,10 @@ class Desk:
             waiter.seen.add(job_id)
             if turn is not Turn.RECHECK:
                 waiter.due.add(job_id)
-            waiter.await_more()
             query = self._queries.get(job_id)
+            if query is not None and waiter in query.rounds:
+                continue
+            waiter.await_more()
             if query is None:
                 waiter.wanted.add(job_id)
             else:

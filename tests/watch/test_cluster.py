@@ -573,3 +573,18 @@ def test_the_list_and_a_reload_leave_a_waiting_probe_its_turn() -> None:
         bench.watch.end(probe)
         scrape.join(LONG)
     assert isinstance(probe.outcome, Job)
+
+
+def test_what_waits_for_its_turn_during_a_reload_is_asked_with_the_new_key_at_its_rate() -> None:
+    bench = discovering("1", rate=1.0)
+    before, after = bench.api, FakeApi()
+    assert bench.limiter.acquire(bench.clock.monotonic() + LONG)
+    scrape = in_thread(bench.scrape)
+    until = time.monotonic() + LONG
+    while bench.limiter.waiting < 2 and time.monotonic() < until:
+        time.sleep(0.001)
+    bench.watch.reconfigure(bench.settings, after, Limiter(0))
+    bench.limiter.set_rate(0)
+    scrape.join(LONG)
+    assert before.asked.total() == 0
+    assert after.asked == {"1": 1, "list": 1}
