@@ -68,39 +68,41 @@ def from_pydantic(error: ValidationError) -> Iterator[Problem]:
             yield Problem(location, _SENTENCES.get(item["type"], "is not valid").format(**item.get("ctx", {})))
 
 
-def report(problems: Iterable[Problem], lines: Mapping[Location, int], document: str) -> tuple[str, ...]:
+def report(
+    problems: Iterable[Problem], lines: Mapping[Location, int], document: str, names: Collection[str] = ()
+) -> tuple[str, ...]:
     """Write one line per problem, in the order of the document, at most `MOST` and a line that counts the rest.
 
-    `document` names what is wrong where a problem is about the whole.
+    `document` names what is wrong where a problem is about the whole; `names` are keys to show whatever they look like.
     """
 
     def order(problem: Problem) -> tuple[int, str, str]:
-        return _line(problem.location, lines) or 0, path(problem.location), problem.sentence
+        return _line(problem.location, lines) or 0, path(problem.location, names), problem.sentence
 
     texts = []
     for problem in sorted(set(problems), key=order):
         line = _line(problem.location, lines)
-        where = path(problem.location) or document
+        where = path(problem.location, names) or document
         texts.append(f"{where}: {problem.sentence}" + (f" (line {line})" if line else ""))
     if len(texts) > MOST:
         texts[MOST:] = [f"and {len(texts) - MOST} more errors"]
     return tuple(texts)
 
 
-def path(location: Location) -> str:
-    """Write a location as `clusters[1].jobs[0]`; what does not look like a key is not shown."""
+def path(location: Location, names: Collection[str] = ()) -> str:
+    """Write a location as `clusters[1].jobs[0]`; what does not look like a key and is none of `names` is not shown."""
     text = ""
     for part in location:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += ("." if text else "") + (part if _is_shown(part) else _UNKNOWN)
+            text += ("." if text else "") + (part if part in names or _is_shown(part) else _UNKNOWN)
     return text
 
 
 def _is_shown(key: str) -> bool:
     known = {name for model in _SECTIONS.values() for name in model.model_fields}
-    return _LOOKS_LIKE_A_KEY.fullmatch(key) is not None or bool(_near(key, known))
+    return _LOOKS_LIKE_A_KEY.fullmatch(key) is not None or (":" not in key and bool(_near(key, known)))
 
 
 def _near(key: str, known: Iterable[str]) -> list[str]:

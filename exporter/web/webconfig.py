@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError, model_validator
 
 from exporter.config.document import LARGEST, read_document
 from exporter.config.duration import parse_duration
@@ -20,6 +20,8 @@ from exporter.web.tls import CURVES, SUITES, TLS13_SUITES, VERSIONS, TlsError, T
 
 _LARGEST_PEM = 1024 * 1024
 _READABLE_BY_ALL = 0o004
+# Without a colon or a dollar sign: what is mistyped as `{alice:$2b$...}` is a key to YAML, and holds the hash.
+_USER_NAME = re.compile(r"[A-Za-z0-9_.@+-]{1,64}")
 _HASH = re.compile(r"\$2[abxy]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 _CLIENT_AUTH: Final[Mapping[str, ssl.VerifyMode]] = {
     "": ssl.CERT_NONE,
@@ -81,13 +83,13 @@ class WebConfigFile:
         parsed: _WebConfig | None = None
         if not document.problems:
             try:
-                parsed = _WebConfig.model_validate(_given(document.data) or {})
+                parsed = _WebConfig.model_validate({} if document.data is None else document.data)
             except ValidationError as error:
                 problems += _from_pydantic(error)
         maker = _Maker(self._path.parent.absolute(), self._files, content.mode, problems)
         config = maker.make(parsed) if parsed is not None else None
         if problems or config is None:
-            raise WebConfigError(report(problems, document.lines, str(self._path)))
+            raise WebConfigError(report(problems, document.lines, str(self._path), _names(document.lines)))
         return config
 
     def changed(self) -> bool:
@@ -97,6 +99,14 @@ class WebConfigFile:
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, data: object) -> object:
+        """A known key without a value is not given. An unknown one stays: `{alice:HASH}` must not open the door."""
+        if not isinstance(data, dict):
+            return data
+        return {key: value for key, value in data.items() if value is not None or key not in cls.model_fields}
 
 
 class _Tls(_Section):
@@ -123,7 +133,7 @@ class _Tls(_Section):
 
 class _Http(_Section):
     http2: StrictBool = True
-    headers: dict[StrictStr, StrictStr] = Field(default_factory=dict)
+    headers: dict[StrictStr, StrictStr | None] = Field(default_factory=dict)
 
 
 class _RateLimit(_Section):
@@ -134,7 +144,7 @@ class _RateLimit(_Section):
 class _WebConfig(_Section):
     tls_server_config: _Tls = _Tls()
     http_server_config: _Http = _Http()
-    basic_auth_users: dict[StrictStr, StrictStr] = Field(default_factory=dict, repr=False)
+    basic_auth_users: dict[StrictStr, StrictStr | None] = Field(default_factory=dict, repr=False)
     rate_limit: _RateLimit = _RateLimit()
 
 
@@ -250,26 +260,28 @@ class _Maker:
             self.warnings.append("tls_server_config.key_file can be read by every user of this machine (chmod o-r)")
         return content.data
 
-    def _headers(self, headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    def _headers(self, headers: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
         for name, value in headers.items():
-            place = ("http_server_config", "headers")
+            place = ("http_server_config", "headers", name)
             values = _HEADERS.get(name)
             if values is None:
-                sentence = f"cannot be set; headers that can are {', '.join(_HEADERS)}"
-                self.problems.append(Problem((*place, name), sentence))
-            elif value and values and value not in values:
-                self.problems.append(Problem(place, f"{name} must be {' or '.join(values)}"))
-            elif any(not character.isprintable() for character in value) or not value.isascii():
-                self.problems.append(Problem(place, f"{name} must be printable ASCII"))
-            elif value:
+                self.problems.append(Problem(place, f"cannot be set; headers that can are {', '.join(_HEADERS)}"))
+            elif not value:
+                continue
+            elif values and value not in values:
+                self.problems.append(Problem(place, f"must be {' or '.join(values)}"))
+            elif not value.isprintable() or not value.isascii():
+                self.problems.append(Problem(place, "must be printable ASCII"))
+            else:
                 yield name, value
 
-    def _users(self, users: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
-        for index, (user, hashed) in enumerate(users.items()):
+    def _users(self, users: Mapping[str, str | None]) -> Iterator[tuple[str, bytes]]:
+        for user, hashed in users.items():
             place = ("basic_auth_users", user)
             if ":" in user:
-                self.problems.append(Problem(("basic_auth_users",), f"has a colon in user name {index + 1}"))
-            elif _HASH.fullmatch(hashed) is None:
+                sentence = "has a colon in its name; write the user's name, a colon, a space and the bcrypt hash"
+                self.problems.append(Problem(place, sentence))
+            elif hashed is None or _HASH.fullmatch(hashed) is None:
                 self.problems.append(Problem(place, "is not a bcrypt hash; make one with `htpasswd -nBC 10 ''`"))
             else:
                 yield user, hashed.encode()
@@ -290,11 +302,11 @@ class _Maker:
         self.problems.append(Problem(place if index is None else (*place, index), sentence))
 
 
-def _given(data: object) -> Any:
-    """The data without keys that have no value: `client_ca_file:` alone means that there is none."""
-    if isinstance(data, dict):
-        return {key: _given(value) for key, value in data.items() if value is not None}
-    return data
+def _names(places: Iterable[Location]) -> set[str]:
+    """The keys of the document that are no secret although they may not look like keys of ours."""
+    known = {name for model in (_WebConfig, _Tls, _Http, _RateLimit) for name in model.model_fields} | {*_HEADERS}
+    users = (str(place[1]) for place in places if len(place) == 2 and place[0] == "basic_auth_users")
+    return known | {user for user in users if _USER_NAME.fullmatch(user)}
 
 
 def _from_pydantic(error: ValidationError) -> Iterator[Problem]:
@@ -305,14 +317,8 @@ def _from_pydantic(error: ValidationError) -> Iterator[Problem]:
         elif item["type"] == "literal_error":
             yield Problem(location, f"must be {item['ctx']['expected']}")
         else:
-            yield _mistyped(tuple(part for part in location if part not in ("str", "int")), _SENTENCES[item["type"]])
-
-
-def _mistyped(location: Location, sentence: str) -> Problem:
-    """Names in the sentence the one key that a report of paths would hide, as its digit makes it look like a secret."""
-    if location[-1:] == ("http2",):
-        return Problem(location[:-1], f"http2 {sentence}")
-    return Problem(location, sentence)
+            # The alternatives of a key that takes text or a number are part of pydantic's locations.
+            yield Problem(tuple(part for part in location if part not in ("str", "int")), _SENTENCES[item["type"]])
 
 
 _SENTENCES: Final[Mapping[str, str]] = {

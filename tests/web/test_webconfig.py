@@ -183,10 +183,16 @@ def test_a_key_without_a_value_is_not_given(pair: Path) -> None:
             "X-XSS-Protection",
             "printable ASCII",
         ),
-        ("http_server_config: {http2: maybe}", "http_server_config: http2 must", "true or false"),
+        ("http_server_config: {http2: maybe}", "http_server_config.http2", "true or false"),
         ("basic_auth_users: {alice: password}", "basic_auth_users.alice", "not a bcrypt hash"),
         ("basic_auth_users: {alice: 123}", "basic_auth_users.alice", "must be text"),
-        (f'basic_auth_users: {{"a:b": {HASH}}}', "basic_auth_users", "colon"),
+        (f'basic_auth_users: {{"a:b": {HASH}}}', "basic_auth_users.<unknown key>", "colon"),
+        (f"basic_auth_users: {{alice:{HASH}}}", "basic_auth_users.<unknown key>", "a colon, a space"),
+        ("basic_auth_users:\n  alice:\n", "basic_auth_users.alice", "not a bcrypt hash"),
+        ("basic_auth_users: {Alice.Smith@example: a}", "basic_auth_users.Alice.Smith@example", "not a bcrypt hash"),
+        (f"basic_auth_users: {{{HASH}: alice}}", "basic_auth_users.<unknown key>", "not a bcrypt hash"),
+        ("tls_server_config: {cert_file:a, key_file:b}", "tls_server_config.<unknown key>", "not a known key"),
+        ("unheard:\n", "unheard", "not a known key"),
         ("basic_auth_users: [alice]", "basic_auth_users", "must be a mapping"),
         ("rate_limit: {interval: soon, burst: 1}", "rate_limit.interval", "must be a duration"),
         ("rate_limit: {interval: 1s}", "rate_limit.burst", "1 or more"),
@@ -203,7 +209,7 @@ def test_what_cannot_work_is_refused_with_its_path_and_a_sentence(pair: Path, te
 
 def test_all_errors_come_at_once(pair: Path) -> None:
     error = refused(pair, "unheard: of\nbasic_auth_users: {alice: 1}\nhttp_server_config: {http2: 3}\n")
-    assert all(piece in error for piece in ("unheard", "basic_auth_users.alice", "http2 must be"))
+    assert all(piece in error for piece in ("unheard", "basic_auth_users.alice", "http2: must be"))
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
