@@ -104,14 +104,9 @@ class ListedJob:
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """One page of the list: the records that name a job, duplicates included, and how many `records` it had in all.
-
-    `count` is the server's word for the number of jobs, often wrong; None where it gave none.
-    """
+    """One page of the list: the records that name a job, duplicates included."""
 
     jobs: tuple[ListedJob, ...]
-    count: int | None = None
-    records: int = 0
 
 
 def id_order(job_id: str) -> tuple[int, str]:

@@ -101,13 +101,12 @@ def list_page_from(data: Mapping[str, Any]) -> ListPage:
         records = []
     if not isinstance(records, list):
         raise PayloadError("the records of the list are not a list")
-    count = amount(data.get("count"))
     jobs = tuple(
         ListedJob(job_id, text(record.get("collectionName")), _state(record))
         for record in records
         if isinstance(record, dict) and JOB_ID.fullmatch(job_id := text(_first(record, "jobId", "jobID")))
     )
-    return ListPage(jobs, None if count is None else int(count), len(records))
+    return ListPage(jobs)
 
 
 def _first(data: Mapping[str, Any], name: str, older_name: str) -> Any:

@@ -12,7 +12,6 @@ from itertools import product
 
 from exporter.model import ListedJob, ListPage, id_order
 
-PAGE_SIZE = 100
 PAGES_PER_SCRAPE = 200
 PAGES_PER_READING = 2000
 
@@ -71,8 +70,8 @@ class ListReading:
     def add(self, page: ListPage) -> list[NamedJob]:
         """Take in the page that `next_page` named, move on, and return the jobs that it names for the first time.
 
-        A list ends where a page brings no id that the list had not brought yet. A short page alone is no end,
-        since a server may hand out fewer records than were asked for: the `count` must agree that this is all.
+        A list ends where a page brings no id that the list had not brought yet, and nowhere else: a server may hand
+        out fewer records than were asked for, and its `count` may be that of this page.
         """
         database = self.targets[self._target].database
         new_in_list = [record for record in page.jobs if record.job_id not in self._ids_of_target]
@@ -83,12 +82,7 @@ class ListReading:
                 self.jobs[record.job_id] = NamedJob(record, database)
                 found.append(self.jobs[record.job_id])
         self.pages_read += 1
-        is_all = (
-            max(page.records, len(page.jobs)) < PAGE_SIZE
-            and page.count is not None
-            and page.count <= len(self._ids_of_target)
-        )
-        if new_in_list and not self.single_page and not is_all:
+        if new_in_list and not self.single_page:
             self._page += 1
         else:
             self._target += 1
