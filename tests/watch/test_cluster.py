@@ -588,3 +588,22 @@ def test_what_waits_for_its_turn_during_a_reload_is_asked_with_the_new_key_at_it
     scrape.join(LONG)
     assert before.asked.total() == 0
     assert after.asked == {"1": 1, "list": 1}
+
+
+def test_a_job_that_one_reload_drops_and_the_next_brings_back_is_asked_again_by_the_same_scrape() -> None:
+    bench = Bench("1", "2")
+    without = replace(bench.settings, named=Named(jobs=("2",)))
+    with bench.api.holding("2") as release:
+        opened = bench.watch.begin(bench.clock.monotonic() + LONG)
+        bench.api.wait_for("2")
+        while bench.ups() != {"1": None}:
+            time.sleep(0.001)
+        bench.watch.reconfigure(without, bench.api, bench.limiter)
+        bench.watch.reconfigure(bench.settings, bench.api, bench.limiter)
+        release.set()
+        bench.watch.end(opened)
+    bench.watch.reconfigure(without, bench.api, bench.limiter)
+    bench.watch.reconfigure(bench.settings, bench.api, bench.limiter)
+    bench.watch.end(bench.watch.begin(bench.clock.monotonic() + LONG, seen=opened.seen))
+    assert bench.ups() == {"1": None, "2": None}
+    assert bench.api.asked == {"1": 3, "2": 1}
