@@ -126,10 +126,13 @@ class ImportApi:
         call = _Request("list", LIST_TARGET, headers, body, deadline, sent)
         return self._answer(call, lambda reply: list_page_from(_data(reply)))
 
-    def explain(self, job_id: str, deadline: Deadline, *, sent: Callable[[], None] | None = None) -> Exchange:
+    def explain(
+        self, job_id: str, deadline: Deadline, *, database: str = "", sent: Callable[[], None] | None = None
+    ) -> Exchange:
         """Ask for one job and tell all about it; does not raise, an error is the outcome."""
+        headers = self._target.headers(self._key, database) if database else self._headers
         body = self._target.progress_body(job_id)
-        call = _Request("progress", self._progress_path, self._headers, body, deadline, sent)
+        call = _Request("progress", self._progress_path, headers, body, deadline, sent)
         replies: list[Reply] = []
 
         def read(reply: Reply) -> Job:
@@ -145,7 +148,7 @@ class ImportApi:
         return Exchange(
             request_line=f"POST {self._base_url}{self._progress_path}",
             request_headers=tuple(
-                (name, f"Bearer {SHOWN}" if name == "Authorization" else value) for name, value in self._headers.items()
+                (name, f"Bearer {SHOWN}" if name == "Authorization" else value) for name, value in headers.items()
             ),
             request_body=body.decode(),
             status=reply.status if reply else None,
@@ -157,7 +160,7 @@ class ImportApi:
         )
 
     def close(self) -> None:
-        """Close the kept connections; calls under way end as they would."""
+        """Close the kept connections and keep no more; calls under way, and later ones, end as they would."""
         self._transport.close()
 
     def _answer(self, request: _Request, read: Callable[[Reply], _Answer]) -> _Answer:
