@@ -20,7 +20,7 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
 def test_zizmor_finds_nothing_to_exploit() -> None:
     zizmor = Path(sys.executable).with_name("zizmor")
-    command = [zizmor, "--offline", "--no-progress", "--persona=regular", ROOT / ".github"]
+    command = [str(zizmor), "--offline", "--no-progress", "--persona=regular", str(ROOT / ".github")]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
