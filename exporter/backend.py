@@ -157,11 +157,21 @@ class Backend:
         own = self._own.registry if cluster_id is None else None
         deadline = self._clock.monotonic() + self._budget(timeout_header, self._fleet.configured)
         while True:
-            snapshot = self._fleet.scrape(deadline, cluster_id)
+            snapshot = self._fleet.scrape(deadline, cluster_id, meanwhile=self._render_meanwhile)
             with self._lock:
                 if self._fleet.configured is snapshot.configured:
                     self._bring_up_to_date(snapshot.configured)
                     return self._exposition.body(snapshot.views, own)
+
+    def _render_meanwhile(self) -> None:
+        """Render what the APIs have answered so far, while they are waited for, rather than all of it in the end."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._bring_up_to_date(self._fleet.configured)
+            self._exposition.update()
+        finally:
+            self._lock.release()
 
     def _bring_up_to_date(self, configured: Configured) -> None:
         everything, self._show_everything = self._show_everything, False

@@ -101,7 +101,7 @@ class Exposition:
         self._shelves: dict[str, Shelf] = {}
         self._pending: dict[JobKey, JobView | None] = {}
         self.stats = Stats()
-        """What the last call of `body` had to make."""
+        """What had to be made so far."""
 
     def show(self, view: JobView) -> None:
         """Shows a job from the next body on, in place of what was shown of it."""
@@ -118,8 +118,7 @@ class Exposition:
 
         `jobs_of` are the ids of the clusters whose jobs are in it: those of `clusters` unless said otherwise.
         """
-        self.stats.reset()
-        self._update()
+        self.update()
         cluster_ids = [cluster.cluster_id for cluster in clusters] if jobs_of is None else jobs_of
         return Body(join(self._runs(cluster_ids, clusters)), tuple(own.collect()) if own is not None else ())
 
@@ -135,8 +134,8 @@ class Exposition:
         ]
         yield deflate(render_families((family, rows) for family, rows in about_clusters if rows), LIVE_LEVEL)
 
-    def _update(self) -> None:
-        """Brings the shelves up to date with what was shown and forgotten since the last body."""
+    def update(self) -> None:
+        """Renders what was shown since the last time; `body` does so itself, but the work may be done before."""
         for key, view in self._pending.items():
             job = view.job if view is not None else None
             self._shares.wish(key, wish(job, self._policy), finished=job is not None and job.state.finished)

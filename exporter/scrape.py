@@ -156,17 +156,20 @@ class Fleet:
         for api in dropped:
             api.close()
 
-    def scrape(self, deadline: float, cluster_id: str | None = None) -> Snapshot:
+    def scrape(
+        self, deadline: float, cluster_id: str | None = None, *, meanwhile: Callable[[], None] | None = None
+    ) -> Snapshot:
         """Ask what is due, of one cluster or of all, until `deadline` (monotonic seconds).
 
-        A configuration that is swapped meanwhile is followed within the same time.
+        A configuration that is swapped meanwhile is followed within the same time. `meanwhile` is called now and
+        then while answers are waited for.
         """
         seen: Mapping[ClusterWatch, frozenset[str]] = {}
         while True:
             configured = self._configured
             watches = [target.watch for target in configured.targets if cluster_id in (None, target.cluster.cluster_id)]
             rounds = [watch.begin(deadline, seen=seen.get(watch, frozenset())) for watch in watches]
-            views = [watch.end(round_) for watch, round_ in zip(watches, rounds, strict=True)]
+            views = [watch.end(round_, meanwhile) for watch, round_ in zip(watches, rounds, strict=True)]
             if self._configured is configured:
                 return Snapshot(configured, tuple(views))
             seen = {watch: frozenset(round_.seen) for watch, round_ in zip(watches, rounds, strict=True)}

@@ -62,16 +62,12 @@ def _cut(text: bytes, lengths: Iterable[int]) -> Iterator[bytes]:
 
 @dataclass(slots=True)
 class Stats:
-    """What had to be made since the last `reset`."""
+    """What had to be made so far."""
 
     jobs_rendered: int = 0
     """Jobs of which more than the time of the last answer was rendered."""
     live_runs_compressed: int = 0
     blocks_compressed: int = 0
-
-    def reset(self) -> None:
-        """Starts to count anew."""
-        self.jobs_rendered = self.live_runs_compressed = self.blocks_compressed = 0
 
 
 class Shelf:

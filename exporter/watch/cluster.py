@@ -28,6 +28,7 @@ Answer = TypeVar("Answer")
 Sent = Callable[[], None]
 BACK_OFF = 1.0
 """Seconds without requests after a refusal that names none (Retry-After)."""
+MEANWHILE = 0.1
 
 
 class Api(Protocol):
@@ -123,8 +124,11 @@ class ClusterWatch:
             self._spawn()
             return opened
 
-    def end(self, ending: Round) -> ClusterView:
-        """Wait until everything that the round asked is known, or its deadline is there, and say how it went."""
+    def end(self, ending: Round, meanwhile: Callable[[], None] | None = None) -> ClusterView:
+        """Wait until everything that the round asked is known, or its deadline is there, and say how it went.
+
+        `meanwhile` is called every 100 ms as long as there is something to wait for.
+        """
         while True:
             with self._lock:
                 now = self._clock.monotonic()
@@ -135,7 +139,10 @@ class ClusterWatch:
             self._tell()
             if view is not None:
                 return view
-            ending.done.wait(pause)
+            if meanwhile is None:
+                ending.done.wait(pause)
+            elif not ending.done.wait(min(pause, MEANWHILE)):
+                meanwhile()
 
     def changes(self, *, everything: bool = False) -> tuple[list[JobView], list[str]]:
         """The jobs to show anew and the ids to forget since the last call; `everything` shows all again."""
