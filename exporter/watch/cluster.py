@@ -192,9 +192,9 @@ class ClusterWatch:
     def _ask(self, query: Query) -> None:
         slot = None
         while slot is None:
-            until = query.until
+            until = query.begin_by(self._desk.usual_seconds)
             slot = self._turn(until)
-            if slot is None and query.until <= until:
+            if slot is None and query.begin_by(self._desk.usual_seconds) <= until:
                 with self._lock:
                     self._desk.unask(query)
                 return

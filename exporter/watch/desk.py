@@ -21,6 +21,7 @@ from exporter.watch.view import ClusterView
 DOWN = frozenset({ErrorClass.TIMEOUT, ErrorClass.CONNECT, ErrorClass.TLS, ErrorClass.AUTH, ErrorClass.HTTP})
 RECHECK_SHARE = 0.1
 RECHECK_CREDIT = 60.0
+USUAL_FADES = 0.95
 
 
 class Desk:
@@ -32,6 +33,8 @@ class Desk:
         """The last failure of a call, empty after a round in which all calls worked."""
         self.last_view: ClusterView | None = None
         """How the last scrape of the whole cluster went."""
+        self.usual_seconds = 0.0
+        """How long an answer takes at most, as lately seen."""
         self._clock = clock
         at = clock.now()
         self.memory = JobMemory(settings.cluster_id, settings.named, settings.rules, at, clock.chance)
@@ -58,13 +61,9 @@ class Desk:
     @property
     def tasks(self) -> int:
         """How many workers could begin something now."""
-        pending = sum(len(waiter.wanted) + waiter.wants_list for waiter in self._rounds)
+        now = self._clock.monotonic()
+        pending = sum(len(waiter.wanted) + waiter.wants_list for waiter in self._rounds if waiter.deadline > now)
         return pending if self._suspect is None else min(pending, 0 if self._asking else 1)
-
-    @property
-    def _scrapes(self) -> list[Round]:
-        """The rounds that are not about one job alone."""
-        return [waiter for waiter in self._rounds if waiter.only is None]
 
     @property
     def _asking(self) -> bool:
@@ -85,7 +84,7 @@ class Desk:
         self.memory.reconfigure(settings.named, settings.rules, at)
         for waiter in self._rounds:
             waiter.seen = {job_id for job_id in waiter.seen if job_id in self.memory}
-        self._follow(at.monotonic)
+        self._fill_all(at.monotonic)
 
     def open(self, deadline: float, only: str | None, seen: Collection[str]) -> Round:
         """Open a round; see `ClusterWatch.begin`."""
@@ -137,10 +136,13 @@ class Desk:
         return query
 
     def begin(self, query: Query) -> tuple[Deadline, str] | None:
-        """Start a query whose turn at the rate has come: its deadline and database; None if nobody waits any more."""
+        """Start a query whose turn at the rate has come: its deadline and database; None if that was too late."""
+        now = self._clock.monotonic()
+        if now > query.begin_by(self.usual_seconds):
+            self.unask(query)
         if query.over:
             return None
-        return query.begin(self._clock.monotonic()), self.memory.database(query.job_id)
+        return query.begin(now), self.memory.database(query.job_id)
 
     def returned(self, query: Query) -> None:
         """Note that the call of a query has come back, in time or not."""
@@ -161,6 +163,8 @@ class Desk:
             return
         self._forget(query)
         error = outcome.error if isinstance(outcome, ApiError) else None
+        if error is None and query.began is not None:
+            self.usual_seconds = max(self._clock.monotonic() - query.began, USUAL_FADES * self.usual_seconds)
         if query.remember:
             self._remember(query, outcome)
         for waiter in query.rounds:
@@ -212,7 +216,7 @@ class Desk:
                 reading.jobs, max_jobs, at, early=reading.early, inherited=inherited
             )
             self._first_list_read = self._first_list_read or bool(reading.jobs)
-            self._follow(at.monotonic)
+            self._fill_all(at.monotonic)
         for waiter in listing.rounds:
             waiter.settle()
 
@@ -283,7 +287,11 @@ class Desk:
                 waiter.wanted.add(job_id)
             else:
                 query.join(waiter)
-        waiter.queue = deque(job_id for _, job_id in order if job_id in waiter.wanted)
+        for job_id in [job_id for job_id in waiter.wanted if job_id not in self.memory]:
+            waiter.wanted.discard(job_id)
+            waiter.settle()
+        in_order = [job_id for _, job_id in order if job_id in waiter.wanted]
+        waiter.queue = deque(dict.fromkeys([*in_order, *waiter.wanted]))
         if waiter.only is None and not waiter.list_seen and self._list_due(now):
             waiter.list_seen = True
             waiter.await_more()
@@ -310,17 +318,11 @@ class Desk:
         self._recheck_credit = min(self._recheck_credit + earned, max(1.0, share * RECHECK_CREDIT))
         return int(self._recheck_credit)
 
-    def _follow(self, now: float) -> None:
-        """Let the running rounds ask what is watched now, and no more what is not."""
-        for waiter in self._scrapes:
-            for job_id in [job_id for job_id in waiter.wanted if job_id not in self.memory]:
-                waiter.wanted.discard(job_id)
-                waiter.settle()
-        self._fill_all(now)
-
     def _fill_all(self, now: float) -> None:
-        for waiter in self._scrapes:
-            self._fill(waiter, now)
+        """Let the running scrapes ask what is watched now, and no more what is not."""
+        for waiter in self._rounds:
+            if waiter.only is None:
+                self._fill(waiter, now)
 
     def _forget(self, query: Query) -> None:
         query.over = True

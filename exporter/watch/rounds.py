@@ -81,6 +81,16 @@ class Query:
         """The latest deadline among the scrapes that wait for it."""
         return max((waiter.deadline for waiter in self.rounds), default=float("-inf"))
 
+    def begin_by(self, usual_seconds: float) -> float:
+        """The last moment at which to begin: later ones would make a timeout of a job that only had to wait long.
+
+        It leaves twice the usual time of an answer, but at least the first half of a scrape to begin in.
+        """
+        return max(
+            (each.deadline - min(2 * usual_seconds, (each.deadline - each.began) / 2) for each in self.rounds),
+            default=float("-inf"),
+        )
+
     def join(self, waiter: Round) -> None:
         """Let one more scrape wait for it, as long as it may."""
         self.rounds.append(waiter)

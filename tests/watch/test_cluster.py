@@ -607,3 +607,37 @@ def test_a_job_that_one_reload_drops_and_the_next_brings_back_is_asked_again_by_
     bench.watch.end(bench.watch.begin(bench.clock.monotonic() + LONG, seen=opened.seen))
     assert bench.ups() == {"1": None, "2": None}
     assert bench.api.asked == {"1": 3, "2": 1}
+
+
+def test_a_call_that_could_not_be_answered_in_time_is_not_begun() -> None:
+    bench = Bench("1", "2", rate=1.0)
+    answer = bench.api.progress
+
+    def slow(job_id: str, deadline: Deadline, **more: object) -> Job:
+        bench.shift += 2.0
+        return answer(job_id, deadline)
+
+    bench.api.progress = slow  # type: ignore[method-assign]
+    view = bench.scrape(5.0)
+    assert bench.ups() == {"1": None}
+    assert view.waiting == 1
+
+
+def test_no_worker_is_started_for_a_scrape_whose_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench("1", "2", concurrency=1)
+    started: list[str] = []
+    start = threading.Thread.start
+
+    def count(thread: threading.Thread) -> None:
+        started.append(thread.name)
+        start(thread)
+
+    with bench.api.holding("1"):
+        scrape = bench.watch.begin(bench.clock.monotonic() + 5)
+        bench.api.wait_for("1")
+        bench.shift = 10
+        monkeypatch.setattr(threading.Thread, "start", count)
+    while bench.watch._workers:
+        time.sleep(0.001)
+    assert started == []
+    bench.watch.end(scrape)
