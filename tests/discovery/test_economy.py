@@ -65,7 +65,7 @@ def test_finished_jobs_are_asked_again_once_in_half_to_all_of_recheck_finished(a
     with Service(api, zilliz(api, discovery={"refresh_interval": "1d"})) as service:
         service.lines()
         api.reset()
-        per_minute = []
+        per_minute: list[int] = []
         for _ in range(10):
             service.passes(60)
             service.lines()
