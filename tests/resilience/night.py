@@ -42,6 +42,9 @@ JOBS = (
     _job(11, "lost", 2, stages=SLOW, pause=Pause(20, 1000, node_lost=True)),
     _job(12, 'ügly \\ " \n', 1, stages=SLOW),
 )
+START = 30.0
+"""The scenario second at which a test begins."""
+UNFINISHED = tuple(job for job in JOBS if (now := job.at(START)) and now.state not in (Phase.COMPLETED, Phase.FAILED))
 NEIGHBOURS = tuple(job for job in JOBS if job.job_id not in VICTIMS)
 FILE_STATES = {
     TaskPhase.PENDING: State.PENDING,
@@ -82,7 +85,7 @@ class Night:
     def begin(self) -> None:
         """Forget what a test has done."""
         self.api.reset()
-        self.api.clock.set(30)
+        self.api.clock.set(START)
         self.api.latency = 0.0
 
     def assert_exact(

@@ -56,6 +56,10 @@ class Rig:
         """What Prometheus would get, checked; `timeout` is its header."""
         return Exposed(self.backend.metrics(timeout, "all"))
 
+    def text(self, timeout: str | None = "30") -> str:
+        """The same in format 0.0.4, unchecked."""
+        return b"".join(self.backend.metrics(timeout, "all").chunks(openmetrics=False, gzip=False)).decode()
+
     def probe(self, target: str, job_id: str | None = None, timeout: str | None = "30") -> Exposed:
         """The same of one cluster, or one job."""
         return Exposed(self.backend.probe(target, job_id, timeout))
