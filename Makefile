@@ -38,6 +38,8 @@ bench: $(STAMP) ## a table of ratios: expositions, scrapes, memory, a real Prome
 generate: $(STAMP) ## write anew what is generated: dashboard, rules, goldens, references
 	$(BIN)/python -m grafana.dashboard
 	$(BIN)/python -m prometheus.rules
+	$(BIN)/python -m docs.generate
+	$(BIN)/python -m deploy.generate
 
 release-check: $(STAMP) ## build the distributions, install them in every documented way, scrape each; leaves them in dist/
 	@$(BIN)/python -m tests.deploy.release_check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from docs.generate import COMMAND, filled, in_short, job_metrics, own_metrics
 from docs.generate import documents as made_documents
 from exporter.config.describe import keys
-from tests.docs.markdown import ROOT, documents, prose, read
+from exporter.model import Source, State
+from tests.docs.markdown import ROOT, documents, prose, read, spans
 
 RULES = ROOT / "prometheus/rules/zilliz-import.rules.yml"
 
@@ -103,3 +105,25 @@ def test_every_default_in_the_flags_table_is_the_commands_own() -> None:
     section = prose(ROOT / "docs/configuration.md").partition("\n# Flags")[2].partition("\n# ")[0]
     defaults = dict(re.findall(r"^\| `(--[\w.-]+)` \| `([^`]+)` \|", section, re.MULTILINE))
     assert {flag for flag, default in defaults.items() if f"({default})" not in told_defaults} == set()
+
+
+def test_every_value_of_a_closed_set_of_labels_is_explained() -> None:
+    explained = prose(ROOT / "docs/metrics.md")
+    assert [value for value in (*State, *Source) if f"`{value}`" not in explained] == []
+    assert [state for state in State if f"`{state}`" not in prose(ROOT / "README.md")] == []
+
+
+def test_every_variable_that_is_a_configuration_is_documented() -> None:
+    section = prose(ROOT / "docs/configuration.md").partition("\n## Environment")[2].partition("\n# ")[0]
+    told = subprocess.run([sys.executable, "-m", "exporter", "--help"], check=True, capture_output=True, text=True)
+    named = set(re.findall(r"ZILLIZ_\w+", told.stdout))
+    assert set(re.findall(r"^\| `(ZILLIZ_\w+)` \|", section, re.MULTILINE)) == named
+
+
+def test_commands_named_in_passing_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    words = [words.split() for document in documents() for words in spans(document)]
+    assert {each[1] for each in words if each[0] == "make" and len(each) > 1} - targets == set()
+    modules = {each[2] for each in words if each[:2] == ["python", "-m"]}
+    assert [module for module in modules if importlib.util.find_spec(module) is None] == []
