@@ -2,38 +2,58 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
 
 from exporter.api.client import Exchange
 from exporter.api.errors import ApiError
-from exporter.model import File, Job
+from exporter.model import File, Job, ListPage
 from exporter.scrape import Target
+from exporter.watch.sources import ListTarget, list_targets
 
 JOBS_EXPLAINED = 3
+LISTS_EXPLAINED = 3
 FILES_EXPLAINED = 20
 
 
 def explain(target: Target, job_id: str | None, deadline: float) -> str:
-    """Ask about the job, or about the few watched jobs that need a look most, until `deadline` (monotonic seconds)."""
+    """Ask about the job, or read the lists and ask about the few watched jobs that need a look most.
+
+    All of it ends at `deadline` (monotonic seconds).
+    """
     cluster, watch = target.cluster, target.watch
     watched, total = watch.worst(JOBS_EXPLAINED)
     job_ids = [view.job_id for view in watched] if job_id is None else [job_id]
     lines = [
         f"cluster {cluster.cluster_id} ({cluster.api}) at {cluster.base_url}",
-        f"jobs watched: {total}; last error: {watch.last_error or 'none'}",
+        f"jobs watched: {total}; last error: {_printable(watch.last_error) or 'none'}",
     ]
     if job_id is None:
         lines.append(f"asked about {len(job_ids)} of them; name one with &job_id=")
+        for listed in _lists(target)[:LISTS_EXPLAINED]:
+            lines += ["", f"== list of {_name(listed)}, page 1", *_lines(target.explain_list(listed, deadline))]
     for each in job_ids:
         view = watch.view(each)
         lines += ["", f"== job {each}", "watched: " + ("no" if view is None else f"yes, named by {view.source}")]
-        exchange = target.explain(each, deadline)
-        lines += ["not asked: the rate limit gave no turn within the budget"] if exchange is None else _lines(exchange)
+        lines += _lines(target.explain(each, deadline))
     return "\n".join(lines) + "\n"
 
 
-def _lines(exchange: Exchange) -> Iterator[str]:
+def _lists(target: Target) -> tuple[ListTarget, ...]:
+    discovery = target.cluster.discovery
+    return () if discovery is None else list_targets(discovery.databases, discovery.collections)
+
+
+def _name(listed: ListTarget) -> str:
+    where = [f"collection {listed.collection}" if listed.collection else "all collections"]
+    return " in ".join(where + [f"database {listed.database}"] * bool(listed.database))
+
+
+def _lines(exchange: Exchange | None) -> Iterator[str]:
+    if exchange is None:
+        yield "not asked: the rate limit gave no turn within the budget"
+        return
     yield f"> {exchange.request_line}"
     for name, value in exchange.request_headers:
         yield f"> {name}: {value}"
@@ -41,14 +61,18 @@ def _lines(exchange: Exchange) -> Iterator[str]:
     yield "< no complete reply" if exchange.status is None else f"< HTTP {exchange.status}"
     for name, value in exchange.reply_headers:
         yield f"< {name}: {_printable(value)}"
-    for line in exchange.reply_text.splitlines():
+    for line in exchange.reply_text.split("\n"):
         yield f"< {_printable(line)}"
     yield from _outcome(exchange.outcome)
 
 
-def _outcome(outcome: Job | ApiError) -> Iterator[str]:
+def _outcome(outcome: Job | ListPage | ApiError) -> Iterator[str]:
     if isinstance(outcome, ApiError):
         yield f"= up 0, error {outcome.error}: {_printable(str(outcome))}"
+        return
+    if isinstance(outcome, ListPage):
+        states = Counter(listed.state for listed in outcome.jobs)
+        yield f"= {len(outcome.jobs)} jobs: " + (", ".join(f"{states[state]} {state}" for state in states) or "none")
         return
     yield "= up 1"
     for field in fields(outcome):

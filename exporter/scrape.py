@@ -20,7 +20,7 @@ from exporter.watch.cluster import Api, ClusterWatch, Journal
 from exporter.watch.memory import Named
 from exporter.watch.plan import Rules
 from exporter.watch.settings import Clock, Settings
-from exporter.watch.sources import list_targets
+from exporter.watch.sources import ListTarget, list_targets
 from exporter.watch.view import ClusterView
 
 LONGEST_TIMEOUT = 300.0
@@ -30,8 +30,20 @@ FINISHED_FOR_WITHOUT_DISCOVERY = 86_400.0
 class ExplainingApi(Api, Protocol):
     """An API that can also tell what exactly was asked and answered."""
 
-    def explain(self, job_id: str, deadline: Deadline, *, sent: Callable[[], None] | None = None) -> Exchange:
+    def explain(
+        self, job_id: str, deadline: Deadline, *, database: str = "", sent: Callable[[], None] | None = None
+    ) -> Exchange:
         """Ask about one job and tell all about it."""
+
+    def explain_list(
+        self,
+        deadline: Deadline,
+        *,
+        collection: str = "",
+        database: str = "",
+        sent: Callable[[], None] | None = None,
+    ) -> Exchange:
+        """Read the first page of a list and tell all about it."""
 
 
 MakeApi = Callable[[ApiSettings], ExplainingApi]
@@ -64,11 +76,22 @@ class Target:
 
     def explain(self, job_id: str, deadline: float) -> Exchange | None:
         """Ask about one job at the cluster's rate and tell all about it; None if its turn did not come in time."""
+        database = self.watch.database(job_id)
+        return self._explained(
+            deadline, lambda sent: self.api.explain(job_id, Deadline(deadline), database=database, sent=sent)
+        )
+
+    def explain_list(self, listed: ListTarget, deadline: float) -> Exchange | None:
+        """Read the first page of a list and tell all about it; likewise."""
+        where = {"collection": listed.collection, "database": listed.database}
+        return self._explained(deadline, lambda sent: self.api.explain_list(Deadline(deadline), **where, sent=sent))
+
+    def _explained(self, deadline: float, call: Callable[[Callable[[], None]], Exchange]) -> Exchange | None:
         slot = self.limiter.acquire(deadline)
         if slot is None:
             return None
         try:
-            return self.api.explain(job_id, Deadline(deadline), sent=slot.sent)
+            return call(slot.sent)
         finally:
             slot.done()
 

@@ -65,7 +65,7 @@ class Exchange:
     status: int | None
     reply_headers: tuple[tuple[str, str], ...]
     reply_text: str
-    outcome: Job | ApiError
+    outcome: Job | ListPage | ApiError
 
 
 class ImportApi:
@@ -106,9 +106,7 @@ class ImportApi:
         self, job_id: str, deadline: Deadline, *, database: str = "", sent: Callable[[], None] | None = None
     ) -> Job:
         """Ask for one job, in that database where its list had one. `sent` is called when the request is on its way."""
-        headers = self._target.headers(self._key, database) if database else self._headers
-        body = self._target.progress_body(job_id)
-        call = _Request("progress", self._progress_path, headers, body, deadline, sent)
+        call = self._progress_request(job_id, deadline, database, sent)
         return self._answer(call, lambda reply: job_from(_data(reply), job_id))
 
     def list_page(
@@ -121,36 +119,67 @@ class ImportApi:
         sent: Callable[[], None] | None = None,
     ) -> ListPage:
         """Read one page of jobs, counted from 1, as sent: duplicates are left in. Milvus sends all at any page."""
-        headers = self._target.headers(self._key, database) if database else self._headers
-        body = self._target.list_body(page, collection, database)
-        call = _Request("list", LIST_TARGET, headers, body, deadline, sent)
+        call = self._list_request(page, deadline, collection, database, sent)
         return self._answer(call, lambda reply: list_page_from(_data(reply)))
 
     def explain(
         self, job_id: str, deadline: Deadline, *, database: str = "", sent: Callable[[], None] | None = None
     ) -> Exchange:
         """Ask for one job and tell all about it; does not raise, an error is the outcome."""
-        headers = self._target.headers(self._key, database) if database else self._headers
+        call = self._progress_request(job_id, deadline, database, sent)
+        return self._explained(call, lambda reply: job_from(_data(reply), job_id))
+
+    def explain_list(
+        self,
+        deadline: Deadline,
+        *,
+        collection: str = "",
+        database: str = "",
+        sent: Callable[[], None] | None = None,
+    ) -> Exchange:
+        """Read the first page of jobs and tell all about it; does not raise, an error is the outcome."""
+        call = self._list_request(1, deadline, collection, database, sent)
+        return self._explained(call, lambda reply: list_page_from(_data(reply)))
+
+    def close(self) -> None:
+        """Close the kept connections and keep no more; calls under way, and later ones, end as they would."""
+        self._transport.close()
+
+    def _progress_request(
+        self, job_id: str, deadline: Deadline, database: str, sent: Callable[[], None] | None
+    ) -> _Request:
         body = self._target.progress_body(job_id)
-        call = _Request("progress", self._progress_path, headers, body, deadline, sent)
+        return _Request("progress", self._progress_path, self._headers_for(database), body, deadline, sent)
+
+    def _list_request(
+        self, page: int, deadline: Deadline, collection: str, database: str, sent: Callable[[], None] | None
+    ) -> _Request:
+        body = self._target.list_body(page, collection, database)
+        return _Request("list", LIST_TARGET, self._headers_for(database), body, deadline, sent)
+
+    def _headers_for(self, database: str) -> dict[str, str]:
+        return self._target.headers(self._key, database) if database else self._headers
+
+    def _explained(self, request: _Request, read: Callable[[Reply], Job | ListPage]) -> Exchange:
         replies: list[Reply] = []
 
-        def read(reply: Reply) -> Job:
+        def note(reply: Reply) -> Job | ListPage:
             replies.append(reply)
-            return job_from(_data(reply), job_id)
+            return read(reply)
 
-        outcome: Job | ApiError
+        outcome: Job | ListPage | ApiError
         try:
-            outcome = self._answer(call, read)
+            outcome = self._answer(request, note)
         except ApiError as error:
             outcome = error
         reply = replies[-1] if replies else None
         return Exchange(
-            request_line=f"POST {self._base_url}{self._progress_path}",
+            request_line=f"POST {self._base_url}{request.path}",
             request_headers=tuple(
-                (name, f"Bearer {SHOWN}" if name == "Authorization" else value) for name, value in headers.items()
+                (name, f"Bearer {SHOWN}" if name == "Authorization" else value)
+                for name, value in request.headers.items()
             ),
-            request_body=body.decode(),
+            request_body=request.body.decode(),
             status=reply.status if reply else None,
             reply_headers=tuple((name, self._shown(name, value)) for name, value in reply.headers.items())
             if reply
@@ -158,10 +187,6 @@ class ImportApi:
             reply_text=_excerpt(reply.body) if reply else "",
             outcome=outcome,
         )
-
-    def close(self) -> None:
-        """Close the kept connections and keep no more; calls under way, and later ones, end as they would."""
-        self._transport.close()
 
     def _answer(self, request: _Request, read: Callable[[Reply], _Answer]) -> _Answer:
         try:

@@ -13,6 +13,7 @@ from http.client import HTTPConnection, HTTPResponse
 from typing import Literal
 
 from exporter.web.connections import Limits
+from exporter.web.routes import Backend
 from exporter.web.server import Server, ServerSettings
 from exporter.web.status import Status
 
@@ -133,7 +134,7 @@ class Running:
 
 
 @contextmanager
-def running(backend: FakeBackend, settings: ServerSettings | None = None) -> Iterator[Running]:
+def running(backend: Backend, settings: ServerSettings | None = None) -> Iterator[Running]:
     """The server on a free port of the loopback, stopped at the end."""
     chosen = settings or ServerSettings(limits=PATIENT)
     if chosen.listen == (":10530",):
