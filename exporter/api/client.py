@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 from exporter.api.dialects import LIST_TARGET, Dialect, Target, progress_target
 from exporter.api.errors import ApiError, CallTimeoutError
@@ -43,7 +44,7 @@ class ApiSettings:
     region_id: str | None = None
     progress_path: str = "getProgress"
     concurrency: int = 16
-    proxy_url: str | None = None
+    proxy_url: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
@@ -214,18 +215,19 @@ class ImportApi:
 
     def _without_key(self, reply: Reply) -> Reply:
         """Hide the key where the API repeats it, so that it gets into no label, log or page."""
-        body = reply.body
-        for form in self._key_forms:
-            if form in body:
-                body = body.replace(form, SHOWN.encode())
-        return reply if body is reply.body else replace(reply, body=body)
+        return replace(reply, body=self._hide_key(reply.body))
 
     def _shown(self, name: str, value: str) -> str:
         if name.lower() in _SECRET_HEADERS:
             return SHOWN
+        # Headers are read as Latin-1, whatever they are.
+        octets = value.encode("latin-1", "replace")
+        return without_credentials(self._hide_key(octets).decode("latin-1"))
+
+    def _hide_key(self, octets: bytes) -> bytes:
         for form in self._key_forms:
-            value = value.replace(form.decode(), SHOWN)
-        return without_credentials(value)
+            octets = octets.replace(form, SHOWN.encode())
+        return octets
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,11 +245,12 @@ def _data(reply: Reply) -> dict[str, Any]:
 
 
 def _forms(key: Secret | None) -> tuple[bytes, ...]:
-    """Return how a reply may write the key: plainly and as a JSON string."""
+    """Return how a reply may write the key: plainly, as a JSON string, and as part of a URL."""
     value = key.reveal() if key else ""
     if len(value) < _SHORTEST_KEY_TO_HIDE:
         return ()
-    forms = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    written = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    forms = written | {quote(value), quote(value, safe="")}
     return tuple(form.encode() for form in sorted(forms))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import responses
@@ -368,6 +369,21 @@ def test_the_key_in_a_good_reply_gets_into_no_label(clients: Clients) -> None:
     assert job.reason == "bad <secret>"
     assert job.files is not None
     assert job.files[0].name == "<secret>"
+
+
+def test_a_key_is_found_as_urls_and_headers_write_it(plain: Clients) -> None:
+    key = "canary/k\u00e9y 5f3a"
+    as_sent = key.encode().decode("latin-1")
+    answer = reply(b"", "302 Found", Location=f"http://other.example/{quote(key)}", X_Key=quote(key, safe=""))
+    answer = answer.replace(b"Location", f"X-Echo: {as_sent}\r\nLocation".encode("latin-1"))
+    exchange = plain.client(plain.server(always(answer)).url, key=Secret(key)).explain("1", soon())
+    assert repr(exchange).count("<secret>") == 4
+    assert "5f3a" not in repr(exchange)
+
+
+def test_the_password_of_a_proxy_is_not_represented() -> None:
+    settings = ApiSettings("in01", "zilliz", "https://api.example", proxy_url="http://user:canary@proxy")
+    assert "canary" not in repr(settings)
 
 
 def test_a_key_with_quotes_is_found_as_json_writes_it(plain: Clients) -> None:
