@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.demo import CLUSTER, ScenarioClock, SimulatedApi
-from tests.resilience.night import CANARY, JOBS, MIDNIGHT, Night
+from tests.resilience.night import JOBS, MIDNIGHT, Night
 from tests.support.authority import Authority
 
 
@@ -17,28 +17,27 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="session")
-def _nights(authority: Authority) -> Iterator[dict[str, Night]]:
+def nights(authority: Authority) -> Iterator[dict[str, Night]]:
     context = authority.server_context()
     clock = ScenarioClock(epoch=MIDNIGHT)
     with SimulatedApi(clock=clock) as plain, SimulatedApi(clock=clock, ssl_context=context) as secure:
         for api in (plain, secure):
-            api.cloud.keys = {CANARY}
             api.add(*JOBS, cluster=CLUSTER)
         yield {"http": Night(plain, authority.ca_file), "https": Night(secure, authority.ca_file)}
 
 
 @pytest.fixture(params=["http", "https"])
-def night(request: pytest.FixtureRequest, _nights: dict[str, Night]) -> Iterator[Night]:
+def night(request: pytest.FixtureRequest, nights: dict[str, Night]) -> Iterator[Night]:
     """For what must hold over plain HTTP and over TLS."""
-    chosen = _nights[request.param]
+    chosen = nights[request.param]
     chosen.begin()
     yield chosen
     chosen.begin()
 
 
 @pytest.fixture
-def plain(_nights: dict[str, Night]) -> Iterator[Night]:
+def plain(nights: dict[str, Night]) -> Iterator[Night]:
     """For what the scheme has nothing to do with."""
-    _nights["http"].begin()
-    yield _nights["http"]
-    _nights["http"].begin()
+    nights["http"].begin()
+    yield nights["http"]
+    nights["http"].begin()

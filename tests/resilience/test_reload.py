@@ -174,4 +174,3 @@ def test_changes_are_noticed_by_content_through_swapped_links(plain: Night, tmp_
         log = exporter.log.read_text()
         assert CANARY not in log
         assert "rotated-key" not in log
-    api.cloud.keys = {CANARY}

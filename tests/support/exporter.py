@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.program import Program
 
-LISTENING = re.compile(r"msg=Listening .*addresses=(?P<address>\S+)")
+LISTENING = re.compile(r"msg\W+Listening\b.*addresses\W+(?P<address>[^\s\"]+)")
 
 
 class Exporter(Program):
