@@ -23,6 +23,7 @@ from exporter.flags import NAME, Flags, parse
 from exporter.health import answers
 from exporter.journal import LogJournal
 from exporter.log import ChangeLog, configure, get_logger
+from exporter.memory import share_arenas
 from exporter.scrape import Fleet
 from exporter.selfmetrics import SelfMetrics
 from exporter.watch.settings import Clock
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure(flags.log_level, flags.log_format)
     if flags.config_check:
         return _check(_loader(flags), flags.web_config_file)
+    share_arenas()
     try:
         with contextlib.ExitStack() as stack:
             _run(flags, stack)
