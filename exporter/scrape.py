@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -160,11 +161,14 @@ class Fleet:
         before = {target.cluster.cluster_id: target.watch for target in self._configured.targets}
         targets = []
         self._limiters.renew()
-        for cluster in loaded.config.clusters:
-            key = loaded.keys.get(cluster.cluster_id)
+        limiters = [
+            self._limiters.get(cluster.base_url, loaded.keys.get(cluster.cluster_id), cluster.requests_per_second)
+            for cluster in loaded.config.clusters
+        ]
+        sharing = Counter(limiters)
+        for cluster, limiter in zip(loaded.config.clusters, limiters, strict=True):
             api = prepared.apis[prepared.settings[cluster.cluster_id]]
-            limiter = self._limiters.get(cluster.base_url, key, cluster.requests_per_second)
-            settings = _watch_settings(cluster, loaded)
+            settings = _watch_settings(cluster, loaded, limiter.rate / sharing[limiter])
             watch = before.pop(cluster.cluster_id, None)
             if watch is None:
                 watch = ClusterWatch(settings, api, limiter, self._clock, self._journal)
@@ -237,7 +241,7 @@ def _digest(*paths: str | None) -> str:
     return digest.hexdigest()
 
 
-def _watch_settings(cluster: Cluster, loaded: Loaded) -> Settings:
+def _watch_settings(cluster: Cluster, loaded: Loaded, requests_per_second: float) -> Settings:
     scrape, discovery = loaded.config.scrape, cluster.discovery
     named = Named(
         jobs=cluster.jobs,
@@ -257,7 +261,7 @@ def _watch_settings(cluster: Cluster, loaded: Loaded) -> Settings:
         named=named,
         rules=rules,
         concurrency=cluster.concurrency,
-        requests_per_second=cluster.requests_per_second,
+        requests_per_second=requests_per_second,
         single_page=cluster.api == "milvus",
     )
     if discovery is None:

@@ -12,7 +12,10 @@ from exporter.watch.sources import ListTarget
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the configuration says about watching one cluster; `requests_per_second` 0 is without limit."""
+    """What the configuration says about watching one cluster.
+
+    `requests_per_second` is its part of the rate that clusters with one key share; 0 is without limit.
+    """
 
     cluster_id: str
     named: Named

@@ -192,3 +192,19 @@ def test_jobs_that_wait_longer_than_max_age_are_starved_and_not_before() -> None
         service.scrape(at)
         at += INTERVAL
     assert all(view.up for view in service.shown().values())
+
+
+def test_rechecks_take_a_tenth_of_the_rate_at_most() -> None:
+    service = SimulatedService(jobs=tuple(FINISHED))
+    at = 0.0
+    while len(service.shown()) < 1000:
+        service.scrape(at)
+        at += INTERVAL
+    # A thousand jobs are due every 450 s, which is more than a tenth of 20 a second.
+    begun = len(service.sent_at)
+    for _ in range(100):
+        service.scrape(at)
+        at += INTERVAL
+    rechecks = len(service.sent_at) - begun
+    assert 0.9 * 0.1 * RATE * (100 * INTERVAL - 300) < rechecks <= 0.1 * RATE * (100 * INTERVAL + 60)
+    assert all(view.up for view in service.shown().values())

@@ -11,7 +11,7 @@ import pytest
 
 from exporter.demo import CLUSTER, MILVUS, JobScript, SimulatedApi, Stages
 from exporter.demo.bulk import bulk_jobs
-from exporter.demo.faults import Rewrite
+from exporter.demo.faults import Respond, Rewrite
 from tests.discovery.bench import Service, asked, lists, milvus, samples, zilliz
 
 HOUR = 3600.0
@@ -144,3 +144,46 @@ def test_without_complete_time_milvus_jobs_are_exposed_for_finished_for_from_fir
         assert service.scrape().state("460000000000000000") == "Completed"
         service.passes(1.1 * HOUR)
         assert service.scrape().family("job_info") == {}
+
+
+def test_a_vanished_job_is_shown_for_finished_for_and_rechecked_like_a_finished_one(api: SimulatedApi) -> None:
+    api.add(JobScript("460000000000000000", stages=Stages(importing=1e9), vanishes_after=60))
+    with Service(api, zilliz(api)) as service:
+        service.scrape()
+        service.passes(61)
+        assert service.scrape().error("460000000000000000") == "not_found"
+        api.reset()
+        for _ in range(40):
+            service.passes(15)
+            shown = service.scrape()
+        assert asked(api.requests)["460000000000000000"] in {1, 2}
+        assert shown.error("460000000000000000") == "not_found"
+        assert shown.value("cluster_up") == 1
+        service.passes(24 * HOUR)
+        assert service.scrape().family("job_info") == {}
+
+
+def test_a_recheck_that_fails_takes_nothing_away(api: SimulatedApi) -> None:
+    api.add(finished("460000000000000000", 1))
+    with Service(api, zilliz(api)) as service:
+        before = service.scrape().about("460000000000000000")
+        api.faults.inject(Respond(500, b"oops", content_type="text/plain"), operation="progress")
+        for _ in range(3):
+            service.passes(601)
+            shown = service.scrape()
+            assert shown.about("460000000000000000") == before
+        assert shown.value("cluster_up") == 0
+    assert asked(api.requests)["460000000000000000"] == 4
+
+
+def test_an_id_handed_over_and_discovered_is_one_job_of_the_configuration(api: SimulatedApi) -> None:
+    api.add(finished("460000000000000000", 100), JobScript("470000000000000000", stages=Stages(importing=1e9)))
+    config = zilliz(api, jobs=["460000000000000000", "470000000000000000"], discovery={"max_jobs": 1})
+    with Service(api, config) as service:
+        shown = service.scrape()
+        assert shown.value("cluster_jobs", source="config") == 2
+        assert shown.value("cluster_jobs", source="discovery") == 0
+        assert shown.value("cluster_jobs_omitted") == 0
+        # However old it is: what is configured is exposed as long as the server knows it.
+        assert shown.state("460000000000000000") == "Completed"
+    assert set(asked(api.requests).values()) == {1}

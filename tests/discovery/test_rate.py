@@ -6,10 +6,13 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from exporter.demo import JobScript, SimulatedApi, Stages
+from exporter.demo.faults import Respond
 from tests.discovery.bench import Service, asked, busiest_second, samples, zilliz
 
 RATE = 10
@@ -73,3 +76,39 @@ def test_a_page_that_is_reloaded_ten_times_a_second_costs_no_more_than_the_rate(
         seconds = time.monotonic() - began
     assert busiest_second(request.at for request in api.requests) <= RATE
     assert len(api.requests) <= RATE * (seconds + 1)
+
+
+def test_clusters_that_share_a_rate_share_what_rechecks_may_take_of_it(api: SimulatedApi) -> None:
+    done = Stages(0, 0, 0, 0, 0)
+    for number, cluster in enumerate(CLUSTERS):
+        finished = (replace(job, stages=done, retention=1e9) for job in jobs(20, 100 * number))
+        api.add(*finished, cluster=cluster)
+    api.clock.advance(60)
+    clusters = [
+        zilliz(api, cluster, requests_per_second=100, discovery={"refresh_interval": "1d"}) for cluster in CLUSTERS
+    ]
+    with Service(api, *clusters, scrape={"recheck_finished": "1s"}) as service:
+        service.lines("5")
+        api.reset()
+        service.passes(1)
+        service.lines("5")
+        # One second of a tenth of 100, and what each cluster has in hand at the start.
+        assert len(api.requests) <= 10 + 2 * len(CLUSTERS)
+
+
+def test_a_pause_that_the_api_asks_of_one_cluster_holds_for_all_that_share_its_key(api: SimulatedApi) -> None:
+    for cluster in CLUSTERS[:2]:
+        api.add(*jobs(30), cluster=cluster)
+    clusters = [zilliz(api, cluster, concurrency=1) for cluster in CLUSTERS[:2]]
+    fault = Respond(429, b"slow down", (("Retry-After", "2"),), "text/plain")
+    api.faults.inject(fault, operation="progress", when=lambda request: len(api.requests) > 10, times=1)
+    with Service(api, *clusters) as service:
+        shown = service.scrape("10")
+    times = [request.at for request in api.requests]
+    pauses = [(later - earlier, earlier) for earlier, later in pairwise(times)]
+    longest, _ = max(pauses)
+    # The other cluster may have had one call under way when the pause was asked for.
+    assert longest > 1.5
+    errors = [dict(has)["error"] for has in shown.family("job_error")]
+    assert errors == ["rate_limited"]
+    assert len(shown.family("job_up")) == 60

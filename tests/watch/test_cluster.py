@@ -641,3 +641,15 @@ def test_no_worker_is_started_for_a_scrape_whose_time_is_over(monkeypatch: pytes
         time.sleep(0.001)
     assert started == []
     bench.watch.end(scrape)
+
+
+def test_a_query_is_given_up_when_it_is_twenty_seconds_old_however_long_the_scrape_may_last() -> None:
+    bench = Bench("1")
+    with bench.api.holding("1", "list"):
+        began = bench.clock.monotonic()
+        scrape = bench.watch.begin(began + 300)
+        bench.api.wait_for("1")
+        assert began + 20 <= bench.api.deadlines["1"] <= bench.clock.monotonic() + 20
+        bench.shift = 21
+        bench.watch.end(scrape)
+    assert bench.ups() == {"1": ErrorClass.TIMEOUT}
