@@ -18,14 +18,14 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from benchmarks.programs import resident_bytes
+from benchmarks.table import Row, print_rows
 from exporter.exposition import Exposition
 from exporter.listing import Listed, Series
 from exporter.metrics import CLUSTER_FAMILIES, JOB_FAMILIES, JobSubject
@@ -118,23 +118,6 @@ def cpu(work: Callable[[list[JobView]], object], prepare: Callable[[], list[JobV
     return min(runs)
 
 
-@dataclass(frozen=True)
-class Row:
-    """One comparison; `limit` is the largest share of the baseline's CPU time that is wanted, if any."""
-
-    samples: int
-    case: str
-    encoding: str
-    seconds: float
-    baseline_seconds: float
-    limit: float | None
-
-    @property
-    def share(self) -> float:
-        """Of the baseline's CPU time."""
-        return self.seconds / self.baseline_seconds
-
-
 class Bench:
     """An exposition of so many jobs, one in a hundred of them unfinished, and its baselines."""
 
@@ -184,33 +167,37 @@ class Bench:
             ("1 % of jobs changed", self.one_in_a_hundred, 1 / 200),
             ("everything changed", self.all_of_them_new, 1.2),
         ]
+        part = f"Expositions of {self.samples:,} samples, CPU"
+        library, with_gzip = "generate_latest", "generate_latest and zlib 1"
         expired = cpu(self.expire_one)
-        yield Row(self.samples, "one finished job expired", "gzip", expired, self.compressed, None)
+        yield Row(part, "one finished job expired, gzip", expired, "s", with_gzip, self.compressed)
         for case, prepare, limit in cases:
             compressed = cpu(lambda views: self.scrape(views, gzip=True), prepare)
-            # Nothing changed: the figure to reach compares with gzip to a baseline without.
-            baseline = self.generated if case == "nothing changed" else self.compressed
-            yield Row(self.samples, case, "gzip", compressed, baseline, limit)
+            if case == "nothing changed":
+                # The figure to reach compares with gzip to a baseline without.
+                yield Row(part, f"{case}, gzip", compressed, "s", library, self.generated, limit)
+            else:
+                yield Row(part, f"{case}, gzip", compressed, "s", with_gzip, self.compressed, limit)
             plain = cpu(lambda views: self.scrape(views, gzip=False), prepare)
-            yield Row(self.samples, case, "plain", plain, self.generated, None)
+            yield Row(part, f"{case}, plain", plain, "s", library, self.generated)
 
-
-def resident_bytes() -> int:
-    """Of this process (Linux)."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    @property
+    def generating_cpu(self) -> float:
+        """CPU seconds of `generate_latest` with zlib, level 1, for each sample."""
+        return self.compressed / self.samples
 
 
 def memory(jobs: int) -> dict[str, int]:
     """Resident memory that finished jobs add to a process, and the length of their text."""
     exposition = Exposition(Unlimited(), lambda _cluster_id, _job_id: None)
     exposition.body([cluster(0)], None).size(openmetrics=False, gzip=True)
-    before = resident_bytes()
+    before = resident_bytes(os.getpid())
     for number in range(jobs):
         exposition.show(job(number))
     body = exposition.body([cluster(jobs)], None)
     text = sum(map(len, body.chunks(openmetrics=False, gzip=False)))
     sum(map(len, body.chunks(openmetrics=False, gzip=True)))
-    return {"resident": resident_bytes() - before, "text": text}
+    return {"resident": resident_bytes(os.getpid()) - before, "text": text}
 
 
 def memory_of_a_new_process(jobs: int) -> dict[str, int]:
@@ -219,33 +206,27 @@ def memory_of_a_new_process(jobs: int) -> dict[str, int]:
     return result
 
 
-def run(sizes: Mapping[str, int] = SIZES) -> dict[str, Any]:
-    """All figures, printed as a table while they come."""
-    print(f"{'samples':>8}  {'exposition':<26}{'format':<7}{'CPU':>10}  {'generate_latest':>15}  {'ratio':>10}  wanted")
-    results = []
-    for jobs in sizes.values():
-        for row in Bench(jobs).rows():
-            ratio = f"1/{1 / row.share:,.0f}" if row.share < 0.5 else f"{row.share:.2f}"
-            wanted = "" if row.limit is None else f"1/{1 / row.limit:,.0f}" if row.limit < 1 else f"{row.limit}"
-            print(
-                f"{row.samples:>8,}  {row.case:<26}{row.encoding:<7}{row.seconds * 1e3:>7,.1f} ms"
-                f"  {row.baseline_seconds * 1e3:>12,.0f} ms  {ratio:>10}  {wanted}"
-            )
-            results.append(asdict(row) | {"share": row.share})
-    used = memory_of_a_new_process(max(sizes.values()))
-    share = used["resident"] / used["text"]
-    megabytes = f"{used['resident'] / 1e6:.0f} MB for {used['text'] / 1e6:.0f} MB of text"
-    print(f"resident memory of finished jobs: {megabytes}: {share:.2f}, wanted 0.5")
-    return {"cpu": results, "memory": used | {"share": share, "limit": 0.5}}
+def memory_row(jobs: int) -> Row:
+    used = memory_of_a_new_process(jobs)
+    part = "Expositions of finished jobs, memory"
+    return Row(
+        part, f"{jobs:,} jobs of {FILES} files", used["resident"], "bytes", "length of the text", used["text"], 0.5
+    )
 
 
-if __name__ == "__main__":
+def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--memory", type=int, metavar="JOBS", help="only print the memory that so many finished jobs take"
     )
     jobs = parser.parse_args().memory
-    if jobs is None:
-        run()
-    else:
+    if jobs is not None:
         print(json.dumps(memory(jobs)))
+        return
+    rows = itertools.chain.from_iterable(Bench(jobs).rows() for jobs in SIZES.values())
+    for _ in print_rows(itertools.chain(rows, [memory_row(max(SIZES.values()))]), {}):
+        pass
+
+
+if __name__ == "__main__":
+    _main()
