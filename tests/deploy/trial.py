@@ -46,10 +46,10 @@ def try_out(
             [*command, "--demo", "--web.listen-address=127.0.0.1:0"],
             cwd=cwd,
             env=clean_environment() if environment is None else environment,
-            group=user,
+            group=None if user == os.geteuid() else user,
             stderr=log,
             stdout=log,
-            user=user,
+            user=None if user == os.geteuid() else user,
         )
 
         def said() -> str:

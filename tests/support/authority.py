@@ -12,6 +12,19 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+# Python 3.13 refuses an authority that does not say that it is one in all of these ways.
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 class Authority:
     """`ca_file` is what a client has to trust. Files are written to `directory`."""
@@ -23,6 +36,8 @@ class Authority:
         certificate = (
             _builder(self._name, self._name, self._key.public_key(), timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
+            .add_extension(_SIGNS_CERTIFICATES, critical=True)
             .sign(self._key, hashes.SHA256())
         )
         self.ca_file = directory / "ca.pem"
@@ -38,6 +53,7 @@ class Authority:
         certificate = (
             _builder(_name(host), self._name, key.public_key(), valid_for)
             .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         stem = f"{host}-{certificate.serial_number:x}"
