@@ -109,8 +109,12 @@ class Backend:
     def _keep_up_with_files(self) -> None:
         """Let the configuration that stays have its keys and job lists as they are now."""
         loaded = self._loader.load_last_good()
-        if loaded is not None:
+        if loaded is None:
+            return
+        try:
             self._apply(loaded)
+        except ApiError as error:
+            log.warning("Keys and job lists stay as they were, too", error=str(error))
 
     def reload_if_changed(self) -> None:
         """Load the configuration again if a file that it depends on has other content than when it was read."""

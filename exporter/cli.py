@@ -152,7 +152,11 @@ async def _serve(flags: Flags, backend: Backend) -> None:
 async def _reload_when_changed(backend: Backend, interval: float) -> None:
     while True:
         await asyncio.sleep(interval)
-        await in_thread(backend.reload_if_changed)
+        try:
+            await in_thread(backend.reload_if_changed)
+        except Exception:
+            # A fault of ours must not end the looking for changes.
+            log.exception("Looking for changes of the configuration failed")
 
 
 def _invite(address: str, settings: ServerSettings) -> None:
