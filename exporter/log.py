@@ -60,10 +60,11 @@ def configure(level: Level = "info", format: Format = "logfmt", stream: TextIO |
 class ChangeLog:
     """Logs a steady failure when it begins or changes, and then only so often, with a count of what was left out.
 
-    Thread-safe. At most `most_keys` failures are remembered; the one longest unheard of is forgotten first.
+    Thread-safe. A failure unheard of for 6 intervals is forgotten; of more than `most_keys` those longest unheard of.
     """
 
     _BURST = 5
+    _REMEMBERED = 6
 
     def __init__(
         self,
@@ -103,22 +104,29 @@ class ChangeLog:
         now = self._clock()
         with self._lock:
             failure = self._known.setdefault(key, _Failure(deque(maxlen=self._BURST)))
+            failure.heard_at = now
             self._known.move_to_end(key)
-            if len(self._known) > self._most_keys:
-                self._known.popitem(last=False)
+            self._forget(now)
             if not failure.is_due(state, now, self._interval):
                 return False
             left_out = failure.logged(state, now)
         write(message, **fields, **({"repeats": left_out} if left_out else {}))
         return True
 
+    def _forget(self, now: float) -> None:
+        oldest = next(iter(self._known.values()))
+        while len(self._known) > self._most_keys or now - oldest.heard_at > self._REMEMBERED * self._interval:
+            self._known.popitem(last=False)
+            oldest = next(iter(self._known.values()))
+
 
 class _Failure:
     """What was logged about one key: when, the state then (None: it works), and how often since it was left out."""
 
-    __slots__ = ("_left_out", "_state", "_times")
+    __slots__ = ("_left_out", "_state", "_times", "heard_at")
 
     def __init__(self, times: deque[float]) -> None:
+        self.heard_at = 0.0
         self._times = times
         self._state: tuple[Hashable] | None = None
         self._left_out = 0

@@ -252,3 +252,15 @@ def test_the_memory_of_failures_is_bounded(clock: Clock) -> None:
         assert changes.failing(999, "timeout", "x") is False
         assert changes.failing(0, "timeout", "x") is True
         assert len(changes._known) == 10
+
+
+def test_what_nobody_spoke_of_for_long_is_forgotten(clock: Clock) -> None:
+    with captured_logs():
+        changes = log.ChangeLog(interval=600, clock=clock)
+        for key in range(1000):
+            clock.now += 60
+            changes.failing(key, "timeout", "x")
+            changes.failing("steady", "timeout", "x")
+        assert len(changes._known) == 62
+        clock.now += 600
+        assert changes.working("steady", "y") is True
