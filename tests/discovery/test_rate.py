@@ -43,6 +43,10 @@ def test_more_jobs_than_the_rate_can_ask_take_turns_within_the_budget(api: Simul
             waiting += samples(lines, "cluster_jobs_waiting").values()
     assert busiest_second(request.at for request in api.requests) <= RATE
     assert len(samples(lines, "job_up")) == 40
+    refreshed = samples(lines, "job_refreshed_timestamp_seconds")
+    asked_at = {request.job_id: request.at - time.monotonic() + time.time() for request in api.requests}
+    for labels, moment in refreshed.items():
+        assert 0 <= moment - asked_at[labels.rpartition('job_id="')[2].rstrip('"')] < 1
     turns = asked(api.requests)
     assert max(turns.values()) - min(turns.values()) <= 1
     assert all(40 - 2 * RATE <= each < 40 for each in waiting)
@@ -81,19 +85,21 @@ def test_a_page_that_is_reloaded_ten_times_a_second_costs_no_more_than_the_rate(
 def test_clusters_that_share_a_rate_share_what_rechecks_may_take_of_it(api: SimulatedApi) -> None:
     done = Stages(0, 0, 0, 0, 0)
     for number, cluster in enumerate(CLUSTERS):
-        finished = (replace(job, stages=done, retention=1e9) for job in jobs(20, 100 * number))
+        finished = (replace(job, stages=done, retention=1e9) for job in jobs(40, 100 * number))
         api.add(*finished, cluster=cluster)
     api.clock.advance(60)
     clusters = [
         zilliz(api, cluster, requests_per_second=100, discovery={"refresh_interval": "1d"}) for cluster in CLUSTERS
     ]
     with Service(api, *clusters, scrape={"recheck_finished": "1s"}) as service:
-        service.lines("5")
+        began = time.monotonic()
+        service.lines("20")
         api.reset()
         service.passes(1)
-        service.lines("5")
-        # One second of a tenth of 100, and what each cluster has in hand at the start.
-        assert len(api.requests) <= 10 + 2 * len(CLUSTERS)
+        service.lines("20")
+        seconds = 1 + time.monotonic() - began
+        # A tenth of 100 in each second, and what each cluster has in hand at the start.
+        assert len(api.requests) <= 10 * seconds + 2 * len(CLUSTERS)
 
 
 def test_a_pause_that_the_api_asks_of_one_cluster_holds_for_all_that_share_its_key(api: SimulatedApi) -> None:
