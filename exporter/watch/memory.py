@@ -50,6 +50,7 @@ class JobMemory:
         self._packed: dict[str, bytes] = {}
         self._discovered: dict[str, str] = {}
         self._dismissed: dict[str, None] = {}
+        self._inherited: set[str] = set()
         self._shown: dict[str, tuple[Watched, Exposure]] = {}
         self._changed: set[str] = set()
         self._gone: set[str] = set()
@@ -80,6 +81,7 @@ class JobMemory:
         if not named.discovery:
             self._discovered.clear()
             self._dismissed.clear()
+            self._inherited.clear()
         sources = dict.fromkeys(self._discovered, Source.DISCOVERY)
         sources.update(dict.fromkeys(named.listed, Source.LIST))
         sources.update(dict.fromkeys(named.jobs, Source.CONFIG))
@@ -91,8 +93,8 @@ class JobMemory:
         heapq.heapify(self._events)
         self._ends_noted.clear()
 
-    def discover(self, named: Iterable[NamedJob], at: Moment, *, inherited: bool = False) -> None:
-        """Watch the jobs that a list named; `inherited`: what it calls finished was so before this start."""
+    def discover(self, named: Iterable[NamedJob], at: Moment) -> None:
+        """Watch the jobs that a list named."""
         for name in named:
             job_id, finished = name.listed.job_id, name.listed.state.finished
             if job_id in self._dismissed:
@@ -103,7 +105,8 @@ class JobMemory:
             watched = self._watched.get(job_id)
             if watched is None:
                 watched = self._named(job_id, Source.DISCOVERY, at)
-                watched = replace(watched, inherited=inherited and finished)
+                watched = replace(watched, inherited=finished and job_id in self._inherited)
+            self._inherited.discard(job_id)
             if watched.state is None:
                 collection_name = sys.intern(name.listed.collection_name) or watched.collection_name
                 watched = replace(watched, listed_finished=finished, collection_name=collection_name)
@@ -114,8 +117,11 @@ class JobMemory:
     ) -> int:
         """Settle which discovered jobs are watched after a reading of the list; return how many are left out.
 
-        Those that are watched only since this reading (`early`) have no precedence over others.
+        Those that are watched only since this reading (`early`) have no precedence over others. `inherited`: what it
+        calls finished was so before this start, also of jobs that are taken up only after a later reading.
         """
+        if inherited:
+            self._inherited = {job_id for job_id, name in named.items() if name.listed.state.finished}
         candidates = {
             job_id: name.listed.state.finished
             for job_id, name in named.items()
@@ -131,11 +137,7 @@ class JobMemory:
         for job_id in candidates.keys() - chosen:
             if self._discovered.pop(job_id, None) is not None:
                 self._forget(job_id)
-        self.discover(
-            (name for job_id, name in named.items() if job_id in chosen or self._configured(job_id)),
-            at,
-            inherited=inherited,
-        )
+        self.discover((name for job_id, name in named.items() if job_id in chosen or self._configured(job_id)), at)
         return len(candidates) - len(chosen)
 
     def unfinished_discovered(self) -> int:

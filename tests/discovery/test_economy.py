@@ -187,3 +187,14 @@ def test_an_id_handed_over_and_discovered_is_one_job_of_the_configuration(api: S
         # However old it is: what is configured is exposed as long as the server knows it.
         assert shown.state("460000000000000000") == "Completed"
     assert set(asked(api.requests).values()) == {1}
+
+
+def test_old_jobs_that_max_jobs_leaves_for_later_readings_are_old_all_the_same(api: SimulatedApi) -> None:
+    api.faults.inject(Rewrite(without_complete_time), operation="progress")
+    api.add(*(finished(str(450_000_000_000_000_000 + number), 30) for number in range(50)))
+    with Service(api, zilliz(api, discovery={"max_jobs": 20, "refresh_interval": "0s"})) as service:
+        for _ in range(5):
+            shown = service.scrape()
+        assert shown.family("job_info") == {}
+    assert len(asked(api.requests)) == 50
+    assert set(asked(api.requests).values()) == {1}

@@ -46,7 +46,7 @@ def test_more_jobs_than_the_rate_can_ask_take_turns_within_the_budget(api: Simul
     refreshed = samples(lines, "job_refreshed_timestamp_seconds")
     asked_at = {request.job_id: request.at - time.monotonic() + time.time() for request in api.requests}
     for labels, moment in refreshed.items():
-        assert 0 <= moment - asked_at[labels.rpartition('job_id="')[2].rstrip('"')] < 1
+        assert -0.1 < moment - asked_at[labels.rpartition('job_id="')[2].rstrip('"')] < 2
     turns = asked(api.requests)
     assert max(turns.values()) - min(turns.values()) <= 1
     assert all(40 - 2 * RATE <= each < 40 for each in waiting)
