@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from exporter import __version__
+from exporter import __revision__, __version__
 from exporter.api.client import ApiSettings, ImportApi
 from exporter.api.errors import ApiError
 from exporter.backend import Backend
@@ -103,7 +103,7 @@ def _refuse(errors: Sequence[str]) -> int:
 
 
 def _backend(flags: Flags, loader: Loader) -> Backend:
-    own = SelfMetrics(__version__)
+    own = SelfMetrics(__version__, __revision__)
     clock = Clock(time.monotonic, time.time, random.random)
 
     def make_api(settings: ApiSettings) -> ImportApi:
