@@ -54,6 +54,7 @@ class JobMemory:
         self._shown: dict[str, tuple[Watched, Exposure]] = {}
         self._changed: set[str] = set()
         self._gone: set[str] = set()
+        self._stale_at = float("-inf")
         self.reconfigure(named, rules, at)
 
     def __contains__(self, job_id: str) -> bool:
@@ -92,6 +93,7 @@ class JobMemory:
         self._events = [(at.monotonic, job_id) for job_id, watched in self._watched.items() if watched.settled]
         heapq.heapify(self._events)
         self._ends_noted.clear()
+        self._stale_at = float("-inf")
 
     def discover(self, named: Iterable[NamedJob], at: Moment) -> None:
         """Watch the jobs that a list named."""
@@ -168,14 +170,23 @@ class JobMemory:
         """The jobs to show anew and the ids to forget, since this was last called; `everything` shows all again."""
         self._turn_events(now)
         gone, self._gone = list(self._gone), set()
-        job_ids = self._watched.keys() if everything else self._unsettled.keys() | self._changed
+        # Time alone changes only what is said of answers that get too old.
+        ages = everything or now >= self._stale_at
+        job_ids: Iterable[str] = self._changed
+        if everything:
+            job_ids = self._watched.keys()
+        elif ages:
+            job_ids = self._changed | self._unsettled.keys()
         self._changed = set()
+        stale_at = now + self._rules.max_age
         views = []
         for job_id in job_ids:
             watched = self._watched[job_id]
             exposure = plan.exposure(watched, now, self._rules)
             if exposure is None:
                 continue
+            if exposure.up:
+                stale_at = min(stale_at, plan.stale_at(watched, self._rules))
             before = self._shown.get(job_id)
             if everything or before is None or before[0] is not watched or before[1] != exposure:
                 views.append(self._view(watched, exposure))
@@ -183,6 +194,8 @@ class JobMemory:
                 self._shown.pop(job_id, None)
             else:
                 self._shown[job_id] = (watched, exposure)
+        if ages:
+            self._stale_at = stale_at
         return views, gone
 
     def view(self, job_id: str, now: float) -> JobView | None:

@@ -190,9 +190,16 @@ def exposure(watched: Watched, now: float, rules: Rules) -> Exposure | None:
         return Exposure(up=False, error=watched.error)
     if watched.answered_at is None:
         return None
-    if now - watched.answered_at < rules.max_age:
+    if now < stale_at(watched, rules):
         return Exposure(up=True)
     return Exposure(up=False, error=ErrorClass.STARVED)
+
+
+def stale_at(watched: Watched, rules: Rules) -> float:
+    """When the answer of an unfinished job is too old to be exposed (monotonic); a fact does not age."""
+    if watched.finished or watched.answered_at is None:
+        return float("inf")
+    return watched.answered_at + rules.max_age
 
 
 def over(watched: Watched, now: float, rules: Rules) -> bool:

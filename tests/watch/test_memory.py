@@ -55,6 +55,26 @@ def test_a_job_whose_answer_grows_old_is_shown_again_without_being_asked() -> No
     assert [(view.up, view.error, view.job) for view in views] == [(False, ErrorClass.STARVED, None)]
 
 
+def test_each_answer_grows_old_in_its_own_time() -> None:
+    watch = memory("1", "2", "3")
+    for second, job_id in ((1, "1"), (2, "2"), (3, "3")):
+        watch.answered(job_id, job(job_id), second, at(second))
+    assert shown(watch, 5) == {"1", "2", "3"}
+    assert shown(watch, 301) == {"1"}
+    watch.answered("2", job("2"), 301.5, at(301.5))
+    assert shown(watch, 303) == {"2", "3"}
+    assert shown(watch, 601) == set()
+    assert shown(watch, 601.5) == {"2"}
+
+
+def test_other_rules_age_answers_at_once() -> None:
+    watch = memory("1")
+    watch.answered("1", job("1"), 1, at(1))
+    watch.changes(1)
+    watch.reconfigure(Named(jobs=("1",)), replace(RULES, max_age=10), at(20))
+    assert shown(watch, 20) == {"1"}
+
+
 def test_finished_jobs_are_looked_at_only_when_an_event_of_theirs_is_due() -> None:
     watch = memory(*(str(number) for number in range(1000)))
     for number in range(1000):
