@@ -54,9 +54,9 @@ class Accounts:
         self._api.reset()
         before = astuple(self._stats)
         self._service.lines()
-        made = (now - then for now, then in zip(astuple(self._stats), before, strict=True))
-        requests = self._api.requests
-        return Costs(asked(requests).total(), lists(requests), *made, opened=self._api.connections_opened)
+        rendered, runs, blocks = (now - then for now, then in zip(astuple(self._stats), before, strict=True))
+        requests, opened = self._api.requests, self._api.connections_opened
+        return Costs(asked(requests).total(), lists(requests), rendered, runs, blocks, opened)
 
     def close(self) -> None:
         self._service.backend.close()
