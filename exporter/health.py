@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 
@@ -10,33 +9,44 @@ from exporter.web.listen import parse_listen_address
 
 TIMEOUT = 3.0
 _EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to ask, not where to listen
+_REQUEST = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+_ALERT, _HANDSHAKE = b"\x15", b"\x16"
 
 
 def answers(listen_address: str) -> bool:
-    """Whether anything that speaks HTTP or TLS answers at a `--web.listen-address` within a few seconds.
+    """Whether anything that speaks HTTP or TLS answers at a `--web.listen-address`, `TIMEOUT` seconds after each word.
 
-    A refusal is an answer too: the health check holds no password and no client certificate.
+    A refusal is an answer too: the health check holds no password and no client certificate. It therefore leaves a
+    TLS handshake at the server's first words, which the server does not take for a failure.
     """
     host, port = parse_listen_address(listen_address)
     where = (_EVERYWHERE.get(host, host), port)
-    return _answers_http(where) or _answers_tls(where)
+    try:
+        return _first_bytes(where, _REQUEST) == b"HTTP/" or _first_bytes(where, _hello())[:1] in (_ALERT, _HANDSHAKE)
+    except TimeoutError:
+        return False
 
 
-def _answers_http(where: tuple[str, int]) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(where, TIMEOUT) as connection:
-        connection.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        return connection.recv(5) == b"HTTP/"
-    return False
+def _first_bytes(where: tuple[str, int], said: bytes) -> bytes:
+    """The first five bytes of the reply; empty if there is none. Raises TimeoutError."""
+    try:
+        with socket.create_connection(where, TIMEOUT) as connection:
+            connection.sendall(said)
+            return connection.recv(5)
+    except TimeoutError:
+        raise
+    except OSError:
+        return b""
 
 
-def _answers_tls(where: tuple[str, int]) -> bool:
+def _hello() -> bytes:
+    """A TLS client's first message."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
-        with socket.create_connection(where, TIMEOUT) as connection, context.wrap_socket(connection):
-            return True
-    except ssl.SSLError as error:
-        return "ALERT" in (error.reason or "")
-    except OSError:
-        return False
+        context.wrap_bio(incoming, outgoing).do_handshake()
+    except ssl.SSLWantReadError:
+        return outgoing.read()
+    raise RuntimeError("a TLS handshake takes two sides")

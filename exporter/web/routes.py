@@ -147,7 +147,7 @@ class Routes:
         """Answers the request: calls `send` once."""
         path, _, query = request.target.partition("?")
         if not path.startswith("/"):
-            await send(text(400, "The request target must be a path: this is no proxy."))
+            await send(text(400, "The request target must be a path: this is no proxy.", Connection="close"))
             return
         route = self._routes.get(path)
         if route is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import ssl
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 from aiohttp import HttpVersion10, web
 
-from exporter.log import get_logger
+from exporter.log import ChangeLog, get_logger
 from exporter.web.connections import SERVER_NAME, Connection, Connections, Limits, connection_limit
 from exporter.web.entry import Entry
 from exporter.web.listen import address, listen
@@ -66,6 +67,7 @@ class Server:
         self._opening: set[asyncio.Task[None]] = set()
         self._running: list[asyncio.Task[None]] = []
         self._complained = float("-inf")
+        self._handshakes = ChangeLog()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -98,7 +100,7 @@ class Server:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                client, _ = await loop.sock_accept(listener)
+                client, (peer, *_) = await loop.sock_accept(listener)
             except OSError as error:
                 await self._could_not_accept(error)
                 continue
@@ -108,14 +110,14 @@ class Server:
                 client.close()
                 raise
             connection = Connection(self._manager, self._registry, self._admit)
-            opening = loop.create_task(self._open(client, connection))
+            opening = loop.create_task(self._open(client, connection, peer))
             self._opening.add(opening)
             opening.add_done_callback(self._opening.discard)
             connection.open(opening)
             # sock_accept does not yield while clients are queueing: without this a flood would own the loop.
             await asyncio.sleep(0)
 
-    async def _open(self, client: socket.socket, connection: Connection) -> None:
+    async def _open(self, client: socket.socket, connection: Connection, peer: str) -> None:
         context = self._entry.config.tls
         options: dict[str, Any] = {}
         if context is not None:
@@ -126,10 +128,21 @@ class Server:
             await loop.connect_accepted_socket(lambda: connection, client, **options)
         except OSError as error:
             connection.drop(f"TLS handshake failed: {error}")
+            self._tell_of_handshake(error, peer)
         finally:
             if not connection.opened:
                 connection.drop("gone before it was open")
                 client.close()
+
+    def _tell_of_handshake(self, error: OSError, peer: str) -> None:
+        """A line, of each kind one in ten minutes: the client itself is not told more than that it is not let in.
+
+        Whoever hangs up, and plain HTTP, is nobody's mistake in particular: port scans and health checks do that.
+        """
+        if isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError) or error.reason == "HTTP_REQUEST":
+            return
+        reason = (error.reason or "unknown").replace("_", " ").lower()
+        self._handshakes.failing(reason, "failing", "TLS handshake failed", peer=peer, error=reason)
 
     async def _could_not_accept(self, error: OSError) -> None:
         if error.errno not in _EXHAUSTED:
@@ -152,7 +165,8 @@ class Server:
         secure = connection.ssl_context is not None
         asked = Request(request.method, request.raw_path, request.headers, "https" if secure else "http")
         try:
-            refusal = _VERSIONS if request.version < HttpVersion10 else await self._entry.refusal(asked)
+            peer = request.remote or ""
+            refusal = _VERSIONS if request.version < HttpVersion10 else await self._entry.refusal(asked, peer)
             if refusal is not None:
                 await exchange.send(refusal)
             else:
@@ -188,7 +202,7 @@ class _Exchange:
         response = self.response = _response(answer)
         response.headers.update(self._headers)
         response.headers["Server"] = SERVER_NAME
-        if connection.last:
+        if connection.last or answer.headers.get("Connection") == "close":
             response.force_close()
         connection.answering()
         try:

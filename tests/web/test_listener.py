@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from exporter.web.listen import ListenError, address, listen, parse_listen_address
 from exporter.web.server import Server, ServerSettings
 from tests.web.backend import PATIENT, QUICK, FakeBackend, Running, clients, is_closed, running
+from tests.web.malformed import MALFORMED
 
 SMALL = ServerSettings(limits=QUICK)
 LARGE = ServerSettings(limits=PATIENT)
@@ -193,45 +194,7 @@ def test_a_client_that_hangs_up_in_mid_answer_is_no_error(capsys: pytest.Capture
     assert "[error" not in output.out
 
 
-@pytest.mark.parametrize(
-    "request_head",
-    [
-        b"junk\r\n\r\n",
-        b"GET\r\n\r\n",
-        b"GET /metrics\r\n\r\n",
-        b"GET /metrics HTTP/9.9\r\n\r\n",
-        b"\x00\x01\x02\x03\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost : a\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-        b"GET /metrics HTTP/1.1\nHost: a\n\n" + b"\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\n: empty\r\n\r\n",
-        b"GET /met rics HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET http://a/metrics HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET metrics HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\nGET /metrics HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET /-/../metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        b"GET /../../etc/passwd HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        b"GET /%2e%2e/metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        b"GET /metrics%00 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        b"GET /\xff\xfe HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nhello",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
-        b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 200_000 + b"\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\n" + b"X: a\r\n" * 20_000 + b"\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\n" + b"X: a\r\n" * 101 + b"\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\n" + (b"X: " + b"a" * 4000 + b"\r\n") * 5 + b"\r\n",
-    ],
-)
+@pytest.mark.parametrize("request_head", MALFORMED)
 def test_malformed_requests_are_refused_and_nothing_is_scraped(
     request_head: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -285,6 +248,14 @@ def test_bodies_are_neither_kept_nor_read_for_long() -> None:
         answer = send(server, head + b"x" * 30_000_000)
         assert set(statuses(answer)) <= {200}
         assert resident() - before < 20_000_000
+
+
+def test_whoever_takes_it_for_a_proxy_is_told_so_and_hung_up_on() -> None:
+    with running(FakeBackend(), LARGE) as server:
+        for asked in (b"GET http://elsewhere/", b"OPTIONS *"):
+            answer = send(server, asked + b" HTTP/1.1\r\nHost: a\r\n\r\n" + GET)
+            assert statuses(answer) == [400]
+            assert b"Connection: close" in answer
 
 
 def test_an_upgrade_is_not_made() -> None:

@@ -19,6 +19,7 @@ from exporter.web.webconfig import WebConfigError
 from tests.support.authority import Authority
 from tests.web.backend import PATIENT, QUICK, FakeBackend, Running, clients, is_closed, running
 
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 SETTINGS = ServerSettings(limits=PATIENT, refresh_interval=0.02)
 
 
@@ -266,6 +267,21 @@ def test_what_cannot_be_used_is_logged_once_and_so_is_what_can(site: Site) -> No
     told = [entry for entry in logs if entry["log_level"] in ("error", "info")]
     assert [entry["log_level"] for entry in told] == ["error", "info"]
     assert "tls_server_config.cert_file: does not go with the key" in told[0]["error"]
+
+
+def test_a_handshake_that_fails_is_told_of_once_for_each_kind(site: Site, tmp_path: Path) -> None:
+    site.configure("client_auth_type: RequireAndVerifyClientCert\nclient_ca_file: ca.pem")
+    (tmp_path / "other").mkdir()
+    stranger = Authority(tmp_path / "other", "Stranger").issue("prometheus.example")
+    with capture_logs() as logs, running(FakeBackend(), site.settings) as server:
+        for certificate in (None, stranger, None, stranger):
+            with pytest.raises(OSError, match=r"alert|reset|closed|EOF|aborted"):
+                get(server, site.client(certificate))
+        with clients(server, 3, GET) as plain, clients(server, 3):
+            assert all(is_closed(client) for client in plain)
+        assert get(server, site.client(site.authority.issue("prometheus.example"))) == 200
+    told = [(entry["error"], entry["peer"]) for entry in logs if entry["event"] == "TLS handshake failed"]
+    assert told == [("peer did not return a certificate", "127.0.0.1"), ("certificate verify failed", "127.0.0.1")]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,43 @@
+"""One API of 500 jobs for all, and a configuration that watches it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.demo import CLUSTER, KEY, FileScript, JobScript, SimulatedApi, Stages
+from tests.doors.site import Site
+
+JOBS = tuple(f"4487613136983{number:05}" for number in range(500))
+
+
+@pytest.fixture(scope="session")
+def api() -> Iterator[SimulatedApi]:
+    """500 jobs of four files each, one in ten of them unfinished."""
+    files = tuple(FileScript((f"run/{number}.parquet",), 100 << 20, 10_000) for number in range(4))
+    with SimulatedApi() as api:
+        for number, job_id in enumerate(JOBS):
+            stages = Stages(importing=100_000) if number % 10 == 0 else Stages(1, 1, 1, 1, 1)
+            api.add(JobScript(job_id, "articles", files, stages=stages))
+        api.clock.set(1000)
+        yield api
+
+
+@pytest.fixture
+def config_file(api: SimulatedApi, tmp_path: Path) -> Iterator[Path]:
+    """A configuration that watches all of them."""
+    api.reset()
+    cluster = {"cluster_id": CLUSTER, "base_url": api.url, "api_key": KEY, "jobs": list(JOBS), "requests_per_second": 0}
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump({"clusters": [cluster]}))
+    yield file
+    api.reset()
+
+
+@pytest.fixture
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """TLS with a certificate that its clients trust."""
+    return Site(tmp_path_factory.mktemp("site"))
