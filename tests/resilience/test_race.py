@@ -82,5 +82,5 @@ def test_each_body_is_of_one_configuration(plain: Night, tmp_path: Path) -> None
     assert descriptors() == descriptors_before
 
 
-def settled(api: SimulatedApi, threads_before: set[str]) -> bool:
+def settled(api: SimulatedApi, threads_before: list[str]) -> bool:
     return api.connections_open == 0 and threads() == threads_before
