@@ -105,11 +105,16 @@ class Exposition:
 
     def show(self, view: JobView) -> None:
         """Shows a job from the next body on, in place of what was shown of it."""
-        self._pending[view.cluster_id, view.job_id] = view
+        self._expect((view.cluster_id, view.job_id), view)
 
     def forget(self, cluster_id: str, job_id: str) -> None:
         """Shows a job no longer; one that was never shown is no error."""
-        self._pending[cluster_id, job_id] = None
+        self._expect((cluster_id, job_id), None)
+
+    def _expect(self, key: JobKey, view: JobView | None) -> None:
+        job = view.job if view is not None else None
+        self._shares.wish(key, wish(job, self._policy), finished=job is not None and job.state.finished)
+        self._pending[key] = view
 
     def body(
         self, clusters: Sequence[ClusterView], own: Collector | None, *, jobs_of: Iterable[str] | None = None
@@ -118,7 +123,7 @@ class Exposition:
 
         `jobs_of` are the ids of the clusters whose jobs are in it: those of `clusters` unless said otherwise.
         """
-        self.update()
+        self._update()
         cluster_ids = [cluster.cluster_id for cluster in clusters] if jobs_of is None else jobs_of
         return Body(join(self._runs(cluster_ids, clusters)), tuple(own.collect()) if own is not None else ())
 
@@ -135,10 +140,12 @@ class Exposition:
         yield deflate(render_families((family, rows) for family, rows in about_clusters if rows), LIVE_LEVEL)
 
     def update(self) -> None:
-        """Renders what was shown since the last time; `body` does so itself, but the work may be done before."""
-        for key, view in self._pending.items():
-            job = view.job if view is not None else None
-            self._shares.wish(key, wish(job, self._policy), finished=job is not None and job.state.finished)
+        """Does ahead of `body` what can be done of its work, unless what is still to be shown may undo it."""
+        if not self._shares.contested:
+            self._update()
+
+    def _update(self) -> None:
+        """Brings the shelves up to date with what was shown and forgotten since the last time."""
         for key in self._shares.settle():
             if key not in self._pending:
                 self._pending[key] = self._shown[key].view or self._lookup(*key)

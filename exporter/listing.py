@@ -88,6 +88,11 @@ class Shares:
             self._sum += new[1]
         self._touched.add(key)
 
+    @property
+    def contested(self) -> bool:
+        """Whether `settle` would take from some jobs to give to others, which the next wish may turn over."""
+        return bool(self._touched) and self._sum > self._max_total
+
     def share(self, key: JobKey) -> int:
         """For how many files the job has series, as of the last `settle`."""
         return self._shares.get(key, 0)

@@ -189,6 +189,26 @@ def test_nothing_is_made_again_where_nothing_changed(exposition: Exposition) -> 
     assert made(exposition) == (0, 0, 0)
 
 
+def test_what_was_rendered_ahead_is_not_rendered_again(exposition: Exposition) -> None:
+    views = [*finished(20), job_view("x", cluster_id="a", files=some_files(3))]
+    show(exposition, views)
+    exposition.update()
+    assert exposition.stats.jobs_rendered == 21
+    assert made(exposition)[0] == 0
+    check(exposition.body(CLUSTERS, None), Naive(POLICY, CLUSTERS, views))
+
+
+def test_nothing_is_rendered_ahead_while_the_next_job_may_take_the_room_of_others() -> None:
+    policy = Policy(max_total=4)
+    exposition = Exposition(policy, unknown)
+    views = [job_view(str(index), cluster_id="a", files=some_files(2)) for index in range(5)]
+    for view in views:
+        exposition.show(view)
+        exposition.update()
+    assert exposition.stats.jobs_rendered == 2
+    check(exposition.body(CLUSTERS, None), Naive(policy, CLUSTERS, views))
+
+
 def test_a_new_answer_that_says_the_same_renders_and_compresses_only_its_time(exposition: Exposition) -> None:
     live, done = job_view("x", cluster_id="a", files=some_files(3)), finished(20)
     show(exposition, [*done, live])
