@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
+from http.client import HTTPConnection
 
 import pytest
 
@@ -132,6 +133,19 @@ def test_a_recheck_with_an_equal_answer_renders_only_its_time(api: SimulatedApi)
     accounts.waits(601)
     assert accounts.scrape() == Costs(calls=JOBS, runs=REFRESHED_ONLY)
     accounts.close()
+
+
+def test_a_request_is_sent_in_one_piece(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces: list[bytes] = []
+    send = HTTPConnection.send
+
+    def counted(connection: HTTPConnection, data: bytes) -> None:
+        pieces.append(data)
+        send(connection, data)
+
+    monkeypatch.setattr(HTTPConnection, "send", counted)
+    first = accounts.scrape()
+    assert len(pieces) == first.calls + first.lists
 
 
 def test_connections_are_opened_anew_only_where_the_api_closed_them(api: SimulatedApi, accounts: Accounts) -> None:

@@ -57,6 +57,7 @@ class _Served(HTTPConnection):
 
     response_class = _Response
     _line: Line | None = None
+    _gathered: list[bytes] | None = None
 
     def _new_conn(self) -> socket.socket:
         call = _call()
@@ -105,12 +106,24 @@ class _Served(HTTPConnection):
             call.kept = True
             watchdog.serve(call, self._line)
             call.phase = "sending"
+        parts: list[bytes] = []
+        self._gathered = parts
         try:
             super().request(*args, **kwargs)
+            self._gathered = None
+            self.send(b"".join(parts))
         finally:
+            self._gathered = None
             if self.sock is not None and call.sent is not None:
                 call.sent()
         call.phase = "waiting for the reply"
+
+    def send(self, data: Any) -> None:
+        """Send; but the parts of a request are gathered, so that it leaves in one packet and one system call."""
+        if self._gathered is None:
+            super().send(data)
+        else:
+            self._gathered.append(data)
 
     def close(self) -> None:
         line, self._line = self._line, None
