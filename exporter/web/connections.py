@@ -23,9 +23,12 @@ _TOO_LARGE = (
 
 
 def connection_limit() -> int:
-    """How many connections to hold: half of the file descriptors this process may open, at most 1024."""
+    """How many connections to hold: half of the file descriptors this process may open, at most 1024.
+
+    At least 64 descriptors are left for the API and for files, unless that leaves fewer than 8 connections.
+    """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1024 if soft == resource.RLIM_INFINITY else max(8, min(1024, soft // 2))
+    return 1024 if soft == resource.RLIM_INFINITY else max(8, min(1024, soft // 2, soft - 64))
 
 
 @dataclass(frozen=True, slots=True)

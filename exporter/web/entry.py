@@ -29,6 +29,7 @@ class Entry:
         self._clock = clock
         self._authenticator = Authenticator()
         self._bucket: _Bucket | None = None
+        self._told: tuple[str, ...] = ()
         self.config = WebConfig()
 
     async def load(self) -> None:
@@ -45,17 +46,21 @@ class Entry:
             await self.refresh(self._file)
 
     async def refresh(self, file: WebConfigFile) -> None:
-        """Takes over what changed. What cannot serve changes nothing, and is logged once for each content."""
+        """Takes over what changed. What cannot serve changes nothing, and is logged until it is the same again."""
         if not await in_thread(file.changed):
             return
         try:
             fresh = await in_thread(file.load)
         except WebConfigError as error:
+            if error.errors == self._told:
+                return
+            self._told = error.errors
             log.error("The web configuration changed but cannot be used; the one before stays", error=str(error))  # noqa: TRY400 - the reader needs the sentence, not the stack
             return
         if (fresh.tls is None) != (self.config.tls is None):
             log.error("Switching TLS on or off takes a restart; the web configuration before stays")
             return
+        self._told = ()
         self._apply(fresh)
         log.info("The web configuration was reloaded")
 
@@ -66,15 +71,15 @@ class Entry:
             return None
         return "the client certificate has none of the names in client_allowed_sans"
 
-    async def refusal(self, request: Request) -> Answer | None:
-        """The answer to a request that may not pass, None if it may."""
+    async def refusal(self, request: Request, peer: str) -> Answer | None:
+        """The answer to a request from the address `peer` that may not pass, None if it may."""
         if self._bucket is not None and not self._bucket.take(self._clock()):
             return text(429, "Too many requests; the limit is rate_limit in the web configuration.")
         if not self._authenticator.required:
             return None
         credentials = parse_basic(request.headers.get("Authorization", ""))
         try:
-            if credentials is not None and await self._authenticator.check(credentials):
+            if credentials is not None and await self._authenticator.check(credentials, peer):
                 return None
         except TooManyChecksError:
             return text(503, "Too many passwords are being checked.", **{"Retry-After": "1"})

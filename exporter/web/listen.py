@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
@@ -42,6 +43,21 @@ def address(listener: socket.socket) -> str:
     """`HOST:PORT` of a listening socket, IPv6 in brackets."""
     host, port = listener.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def readable(listener: socket.socket) -> None:
+    """Waits until a client is in the queue.
+
+    Without descriptors left, Linux says so to whoever accepts, whether or not a client waits: only after this it means
+    that somebody has to make room. It also gives the loop its turn, which a flood would not.
+    """
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(listener, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(listener)
 
 
 def _listen_everywhere(port: int) -> socket.socket:

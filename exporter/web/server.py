@@ -19,7 +19,7 @@ from aiohttp import HttpVersion10, web
 from exporter.log import ChangeLog, get_logger
 from exporter.web.connections import SERVER_NAME, Connection, Connections, Limits, connection_limit
 from exporter.web.entry import Entry
-from exporter.web.listen import address, listen
+from exporter.web.listen import address, listen, readable
 from exporter.web.routes import Answer, Backend, Request, Routes, text
 from exporter.web.threads import in_thread
 from exporter.web.urls import Urls
@@ -99,6 +99,7 @@ class Server:
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            await readable(listener)
             try:
                 client, (peer, *_) = await loop.sock_accept(listener)
             except OSError as error:
@@ -114,8 +115,6 @@ class Server:
             self._opening.add(opening)
             opening.add_done_callback(self._opening.discard)
             connection.open(opening)
-            # sock_accept does not yield while clients are queueing: without this a flood would own the loop.
-            await asyncio.sleep(0)
 
     async def _open(self, client: socket.socket, connection: Connection, peer: str) -> None:
         context = self._entry.config.tls

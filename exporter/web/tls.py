@@ -40,11 +40,15 @@ SUITES: Final[Mapping[str, str]] = {
 
 
 class TlsError(Exception):
-    """Why a listener cannot serve with these certificates; `key` is the key of the file that is to blame."""
+    """Why a listener cannot serve with these certificates; `key` is the key of the file that is to blame.
 
-    def __init__(self, key: str, sentence: str) -> None:
+    `passing`: the same files may do later, as it is the system that lacks something, such as file descriptors.
+    """
+
+    def __init__(self, key: str, sentence: str, *, passing: bool = False) -> None:
         super().__init__(sentence)
         self.key = key
+        self.passing = passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +104,12 @@ def _load_pair(context: ssl.SSLContext, material: TlsMaterial) -> None:
         with _as_file(material.certificate + b"\n" + material.key) as path:
             # The empty password keeps OpenSSL from asking the terminal for that of an encrypted key.
             context.load_cert_chain(path, password="")
-    except (OSError, ValueError) as error:
+    except (ssl.SSLError, ValueError) as error:
         raise TlsError(
             "cert_file", "does not go with the key; they must be a certificate and its unencrypted key in PEM form"
         ) from error
+    except OSError as error:
+        raise TlsError("cert_file", f"cannot be loaded: {error.strerror}", passing=True) from error
 
 
 def _trust_clients(context: ssl.SSLContext, material: TlsMaterial) -> None:

@@ -70,10 +70,12 @@ class WebConfigFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._files = FileReader()
+        self._again = False
 
     def load(self) -> WebConfig:
         """Reads everything anew. Raises WebConfigError."""
         self._files = FileReader()
+        self._again = False
         try:
             content = self._files.read(str(self._path.absolute()), LARGEST)
         except FileError as error:
@@ -88,13 +90,14 @@ class WebConfigFile:
                 problems += _from_pydantic(error)
         maker = _Maker(self._path.parent.absolute(), self._files, content.mode, problems)
         config = maker.make(parsed) if parsed is not None else None
+        self._again = maker.again
         if problems or config is None:
             raise WebConfigError(report(problems, document.lines, str(self._path), _names(document.lines)))
         return config
 
     def changed(self) -> bool:
-        """Whether the content of any file differs from when it was loaded, or could not be loaded."""
-        return self._files.changed()
+        """Whether loading may have another outcome than the last time, be it that the content of a file differs."""
+        return self._again or self._files.changed()
 
 
 class _Section(BaseModel):
@@ -150,13 +153,17 @@ class _WebConfig(_Section):
 
 @dataclass(slots=True)
 class _Maker:
-    """Turns the parsed file into what serves; whatever is wrong is added to `problems`."""
+    """Turns the parsed file into what serves; whatever is wrong is added to `problems`.
+
+    `again`: what was wrong may be right the next time, although no file is changed.
+    """
 
     directory: Path
     files: FileReader
     mode: int
     problems: list[Problem]
     warnings: list[str] = field(default_factory=list)
+    again: bool = False
 
     def make(self, parsed: _WebConfig) -> WebConfig | None:
         before = len(self.problems)
@@ -172,6 +179,7 @@ class _Maker:
             try:
                 context = server_context(material)
             except TlsError as error:
+                self.again = error.passing
                 self._tls_problem(error.key, str(error))
         if len(self.problems) > before:
             return None

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from exporter.web.connections import connection_limit
 from exporter.web.listen import ListenError, address, listen, parse_listen_address
 from exporter.web.server import Server, ServerSettings
 from tests.web.backend import PATIENT, QUICK, FakeBackend, Running, clients, is_closed, running
@@ -390,6 +391,35 @@ def test_a_port_in_use_is_one_sentence_and_frees_the_other_addresses() -> None:
         listen(where).close()
     finally:
         taken.close()
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "connections"), [(24, 8), (64, 8), (100, 36), (256, 128), (1024, 512), (10**6, 1024), (-1, 1024)]
+)
+def test_some_descriptors_are_left_for_the_api(
+    monkeypatch: pytest.MonkeyPatch, descriptors: int, connections: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
+    assert connection_limit() == connections
+
+
+def test_without_file_descriptors_the_newcomer_is_not_dropped_for_nobody() -> None:
+    """Linux says so to whoever accepts, even where no client is waiting."""
+    with running(FakeBackend(), LARGE) as server, clients(server, 5) as idle:
+        assert server.get("/-/healthy")[0].status == 200
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with socket.create_connection((server.host, server.port), timeout=20) as newcomer:
+            server.run(lambda: None)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+            try:
+                newcomer.sendall(GET)
+                assert b"healthy" in newcomer.recv(1000)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for client in (*idle, newcomer):
+                client.settimeout(0.1)
+                with pytest.raises(TimeoutError):
+                    client.recv(1)
 
 
 def test_without_file_descriptors_the_oldest_idle_connection_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -259,6 +259,18 @@ def test_a_change_in_any_of_the_files_is_noticed(pair: Path) -> None:
     assert file.changed()
 
 
+def test_what_the_system_lacked_may_work_the_next_time(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (pair / "web.yml").write_text(PAIR)
+    file = WebConfigFile(pair / "web.yml")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.memfd_create", lambda *_: (_ for _ in ()).throw(OSError(24, "Too many open files")))
+        with pytest.raises(WebConfigError, match=r"cert_file: cannot be loaded: Too many open files"):
+            file.load()
+    assert file.changed()
+    assert file.load().tls is not None
+    assert not file.changed()
+
+
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 def test_old_versions_only_where_they_are_asked_for(pair: Path) -> None:
     default = load(pair, PAIR).tls
