@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from exporter.demo import CLUSTER, KEY, FileScript, JobScript, SimulatedApi, Sta
 from tests.doors.site import Site
 
 JOBS = tuple(f"4487613136983{number:05}" for number in range(500))
+FEW = 40
 
 
 @pytest.fixture(scope="session")
@@ -26,15 +27,25 @@ def api() -> Iterator[SimulatedApi]:
         yield api
 
 
-@pytest.fixture
-def config_file(api: SimulatedApi, tmp_path: Path) -> Iterator[Path]:
-    """A configuration that watches all of them."""
+def _watch(api: SimulatedApi, jobs: Sequence[str], directory: Path, fresh_for: str) -> Iterator[Path]:
     api.reset()
-    cluster = {"cluster_id": CLUSTER, "base_url": api.url, "api_key": KEY, "jobs": list(JOBS), "requests_per_second": 0}
-    file = tmp_path / "config.yaml"
-    file.write_text(yaml.safe_dump({"clusters": [cluster]}))
+    cluster = {"cluster_id": CLUSTER, "base_url": api.url, "api_key": KEY, "jobs": list(jobs), "requests_per_second": 0}
+    file = directory / "config.yaml"
+    file.write_text(yaml.safe_dump({"clusters": [cluster], "scrape": {"fresh_for": fresh_for}}))
     yield file
     api.reset()
+
+
+@pytest.fixture
+def config_file(api: SimulatedApi, tmp_path: Path) -> Iterator[Path]:
+    """A configuration that watches all 500 jobs."""
+    yield from _watch(api, JOBS, tmp_path, "2s")
+
+
+@pytest.fixture
+def few_jobs(api: SimulatedApi, tmp_path: Path) -> Iterator[Path]:
+    """A configuration that watches `FEW` of them, the unfinished tenth of them at each scrape."""
+    yield from _watch(api, JOBS[:FEW], tmp_path, "0s")
 
 
 @pytest.fixture
