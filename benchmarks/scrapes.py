@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 import shutil
+import socket
 import statistics
+import threading
 import time
+from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import requests
@@ -50,6 +54,37 @@ def _prepared(session: requests.Session, api: Api, job_id: str) -> requests.Prep
     )
 
 
+def bare_sockets(api: Api, connections: int) -> float:
+    """Wall seconds that the same requests take where nothing is made of the replies: what this machine can do."""
+    with requests.Session() as session:
+        waiting = deque(_on_the_wire(_prepared(session, api, job_id)) for job_id in api.job_ids())
+
+    def work() -> None:
+        with socket.create_connection(("127.0.0.1", api.port)) as connection, suppress(IndexError):
+            while True:
+                connection.sendall(waiting.popleft())
+                connection.recv(1 << 16)
+
+    begun = time.perf_counter()
+    threads = [threading.Thread(target=work) for _ in range(connections)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - begun
+
+
+def _on_the_wire(request: requests.PreparedRequest) -> bytes:
+    lines = [
+        f"POST {request.path_url} HTTP/1.1",
+        "Host: api",
+        *(f"{name}: {value}" for name, value in request.headers.items()),
+    ]
+    body = request.body
+    assert isinstance(body, bytes)
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
 def wall_time(directory: Path) -> Iterator[Row]:
     """1,000 jobs at once, over HTTP and TLS, and 100 jobs as configured by default."""
     part = f"Scrapes of unfinished jobs of 5 files, API latency {LATENCY * 1e3:.0f} ms, CPU without latency"
@@ -61,10 +96,12 @@ def wall_time(directory: Path) -> Iterator[Row]:
         yield _cpu(part, "CPU per asked job, concurrency 16", done.cpu / 1000, call_cpu)
     with simulated_api(1000, latency=LATENCY) as api:
         sequential, _ = plain_calls(api, 20)
+        bare = statistics.median(bare_sockets(api, 64) for _ in range(3))
         with exporter(api, directory / "plain", configuration(api, concurrency=64)) as measured:
             measured.scrape()
             done = measured.scrapes(REPEATS)
         yield from _against_the_limit(part, "1,000 jobs, HTTP, concurrency 64", done, 1000, 64, 1.15)
+        yield Row(part, "the same, wall time", done.wall, "s", "bare sockets, nothing made of the replies", bare)
         yield _cpu(part, "the same, CPU per asked job", done.cpu / 1000, call_cpu)
         loop = "a loop of requests calls, scaled from 20"
         yield Row(part, "the same, wall time", done.wall, "s", loop, sequential * 1000)
