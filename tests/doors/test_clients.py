@@ -133,9 +133,9 @@ def test_certificates_rotated_100_times_under_load_cost_no_handshake(
         for number, pair in zip(range(100), itertools.cycle(pairs), strict=False):
             if number % 10 == 0:
                 (site.directory / "server.crt").write_bytes(b"-----BEGIN CERTIFICATE-----\nbroken\n")
-                time.sleep(0.3)
+                time.sleep(0.2)
             site.install(*pair)
-            time.sleep(0.07)
+            time.sleep(0.05)
         seen = len(served)
         site.install(*site.authority.issue())
         until = time.monotonic() + 30

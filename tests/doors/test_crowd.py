@@ -25,9 +25,9 @@ def load(door: Door, clients: int, seconds: float) -> dict[str, Any]:
 def test_200_clients_at_once_get_answers_or_503_and_cost_no_memory(config_file: Path, tmp_path: Path) -> None:
     with Door(config_file, tmp_path) as door:
         assert door.ask()[0] == 200
-        load(door, 200, 3)
+        load(door, 200, 2)
         before = door.resident
-        report = load(door, 200, 8)
+        report = load(door, 200, 6)
         assert door.resident - before < 30_000_000
         assert set(report["scrapes"]) == {"200", "503"}
         assert report["scrapes"]["200"] > 40
