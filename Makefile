@@ -43,3 +43,6 @@ generate: $(STAMP) ## write anew what is generated: dashboard, rules, goldens, r
 
 release-check: $(STAMP) ## build the distributions, install them in every documented way, scrape each; leaves them in dist/
 	@$(BIN)/python -m tests.deploy.release_check
+
+fuzz: $(STAMP) ## fuzz for FUZZ_SECONDS (60) whatever strangers write: replies, files, headers, requests
+	@$(BIN)/python -m tests.fuzz

@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing of whatever strangers write: `make fuzz`."""

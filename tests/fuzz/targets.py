@@ -1,0 +1,198 @@
+"""What is fuzzed: each function takes any bytes, and raises where the program broke a promise."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from exporter.api.errors import ApiError
+from exporter.api.parse import job_from, list_page_from
+from exporter.api.verdict import reply_data
+from exporter.config.files import FileError
+from exporter.config.joblists import parse_job_list
+from exporter.config.load import ConfigError, Loader
+from exporter.config.schema import Files, Scrape
+from exporter.exposition import render_once
+from exporter.model import JOB_ID, Source
+from exporter.scrape import budget
+from exporter.watch.view import JobView
+from exporter.web.auth import parse_basic
+from exporter.web.negotiate import accepts_gzip, choose_format
+from exporter.web.routes import Answer, Request, Routes, request_headers
+from exporter.web.urls import Urls
+from exporter.web.webconfig import WebConfigError, WebConfigFile
+from tests.support.strict import Exposed
+from tests.web.backend import FakeBackend
+
+ROOT: Final = Path(__file__).parents[2]
+DIRECTORY: Final = Path(tempfile.mkdtemp(prefix="fuzz-"))
+CANARY: Final = "Kanarienvogel"
+
+
+@dataclass(frozen=True)
+class Target:
+    """`check` is called with any bytes; `seeds` are proper ones to begin with, `words` what they are made of."""
+
+    check: Callable[[bytes], None]
+    seeds: Callable[[], Iterable[bytes]]
+    words: tuple[str, ...] = ()
+
+
+def reply(data: bytes) -> None:
+    """Any body is a job or an error of the API, and what is exposed of a job is valid in both formats."""
+    for status in (200, 500):
+        try:
+            said = reply_data(status, data)
+        except ApiError:
+            continue
+        with suppress(ApiError):
+            list_page_from(said)
+        try:
+            job = job_from(said, "1")
+        except ApiError:
+            continue
+        view = JobView("in01-a", "1", Source.CONFIG, job.collection_name, "", 0.0, up=True, job=job, refreshed=1.0)
+        Exposed(render_once(Files(), (), (view,)))
+
+
+def configuration(data: bytes) -> None:
+    """Any file is a configuration, or is refused in sentences of one line."""
+    path = DIRECTORY / "config.yaml"
+    path.write_bytes(data)
+    try:
+        Loader(path, {"CANARY": CANARY}).load()
+    except ConfigError as error:
+        _sentences(error.errors)
+
+
+def job_list(data: bytes) -> None:
+    """Any file is a list of job ids, each once, or is refused."""
+    try:
+        job_ids = parse_job_list(data)
+    except FileError as error:
+        _sentences([str(error)])
+        return
+    assert len(job_ids) == len(set(job_ids))
+    assert all(JOB_ID.fullmatch(job_id) for job_id in job_ids)
+
+
+def web_configuration(data: bytes) -> None:
+    """Any file is a web configuration, or is refused in sentences of one line that hold no hash."""
+    path = DIRECTORY / "web.yml"
+    path.write_bytes(data)
+    try:
+        config = WebConfigFile(path).load()
+    except WebConfigError as error:
+        _sentences(error.errors)
+        return
+    assert all(hashed.startswith(b"$2") for hashed in config.users.values())
+    assert "$2" not in repr(config)
+
+
+def negotiation(data: bytes) -> None:
+    """Any header chooses a format and a coding, and any timeout header a time to scrape in."""
+    header = data.decode("latin-1")
+    choose_format(header)
+    accepts_gzip(header)
+    seconds = budget(header, 0.5, Scrape())
+    assert math.isfinite(seconds)
+    assert 0 < seconds <= 300
+
+
+def request(data: bytes) -> None:
+    """Any request target, with any Host and Accept header, has an answer that is no failure of the server."""
+    target, _, headers = data.decode("latin-1").partition("\n")
+    host, _, accept = headers.partition("\n")
+    answers: list[Answer] = []
+
+    async def send(answer: Answer) -> None:
+        answers.append(answer)
+
+    async def answer() -> None:
+        backend = FakeBackend()
+        asked = Request("GET", target, request_headers({"Host": host, "Accept": accept}), "http")
+        await Routes(backend, Urls(), enable_lifecycle=True).answer(asked, send)
+        for call, *arguments in backend.asked:
+            assert call in ("metrics", "probe", "debug")
+            assert call == "metrics" or arguments[0] in backend.clusters
+
+    asyncio.run(answer())
+    (only,) = answers
+    assert only.status in (200, 400, 404, 405)
+    for name, value in only.headers.items():
+        assert (name + value).isprintable()
+    if isinstance(only.body, bytes) and only.headers.get("Content-Type", "").startswith("application/json"):
+        json.loads(only.body)
+
+
+def basic_auth(data: bytes) -> None:
+    """Any header holds a name without a colon and a password, or nothing."""
+    credentials = parse_basic(data.decode("latin-1"))
+    if credentials is not None:
+        assert ":" not in credentials.user
+        assert CANARY not in repr(credentials)
+        credentials.password.decode()
+
+
+def _sentences(errors: Iterable[str]) -> None:
+    for error in errors:
+        assert error
+        assert error.isprintable(), error
+        assert CANARY not in error
+        assert "$2y$" not in error
+
+
+def _replies() -> Iterable[bytes]:
+    for path in sorted((ROOT / "tests/api/replies").glob("*.json")):
+        yield json.loads(path.read_text())["response"]["body"].encode()
+
+
+def _files(*patterns: str) -> Iterable[bytes]:
+    for pattern in patterns:
+        yield from (path.read_bytes() for path in sorted(ROOT.glob(pattern)))
+
+
+_HASH = "$2y$10$mDwo.lAisC94iLAyP81MCesa29IzH37oigHC/42V2pdJlUprsJPze"
+_TLS = """\
+tls_server_config:
+  cert_file: a
+  key_file: b
+  client_auth_type: RequireAndVerifyClientCert
+  client_ca_file: c
+  client_allowed_sans: [a]
+  min_version: TLS12
+  cipher_suites: [TLS_AES_128_GCM_SHA256]
+"""
+_WEB = (
+    f"basic_auth_users:\n  alice: {_HASH}\n  bob: {_HASH}\n".encode(),
+    _TLS.encode(),
+    b"http_server_config: {http2: true, headers: {X-Frame-Options: deny}}\nrate_limit: {interval: 1s, burst: 20}\n",
+)
+_ACCEPT = (
+    b"application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1", b"gzip;q=1.0, *;q=0",
+    b"9.5",
+)  # fmt: skip
+_REQUESTS = (
+    b"/probe?target=in01-a&job_id=448761313698322011&debug=true\nlocalhost:10530\ntext/plain",
+    b"/metrics?scope=exporter\n[::1]:10530\n*/*", b"/sd\nexporter.example\n", b"/\n\n", b"/-/reload\na\n",
+)  # fmt: skip
+_HEADERS = (b"Basic YWxpY2U6cmlnaHQ=", b"basic  OnB3", b"Bearer abc")
+
+TARGETS: Final[Mapping[str, Target]] = {
+    "reply": Target(reply, _replies, ("details", "fileName", "state", "progress", "completeTime", "1e400", "\\ud800")),
+    "configuration": Target(
+        configuration, lambda: _files("config.example.yaml", "tests/config/invalid/*"), ("&a ", "*a", "<<: ", "!!")
+    ),
+    "job_list": Target(job_list, lambda: [b"- '1'\n- \"448761313698322011\"\n"], ("- ", "&a ", "*a", "!!")),
+    "web_configuration": Target(web_configuration, lambda: _WEB, (_HASH, "&a ", "*a", "<<: ", "cert: ", "key: ")),
+    "negotiation": Target(negotiation, lambda: _ACCEPT, ("application/openmetrics-text", "version=", "q=", "nan")),
+    "request": Target(request, lambda: _REQUESTS, ("/probe?", "target=", "&job_id=", "&debug=true", "%00", "/sd")),
+    "basic_auth": Target(basic_auth, lambda: _HEADERS, ("Basic ", "Og==")),
+}
