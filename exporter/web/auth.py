@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +17,7 @@ from exporter.web.threads import in_thread
 _LONGEST_PASSWORD = 72
 _REMEMBERED = 1024
 _MOST_WAITING = 128
+_MOST_WAITING_FROM_ONE = 16
 _DUMMY = b"." * 53
 
 
@@ -57,7 +58,7 @@ class Authenticator:
         self._accepted: OrderedDict[bytes, None] = OrderedDict()
         self._rejected: OrderedDict[bytes, None] = OrderedDict()
         self._locks: dict[str | None, asyncio.Lock] = {}
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
 
     def set_users(self, users: Mapping[str, bytes]) -> None:
         """Replaces the users. Results for hashes that are no longer there are never found again."""
@@ -72,11 +73,12 @@ class Authenticator:
         """Whether there are users, without whom nobody is asked for a password."""
         return bool(self._users)
 
-    async def check(self, credentials: Credentials) -> bool:
+    async def check(self, credentials: Credentials, peer: str) -> bool:
         """Whether name and password go together. Raises TooManyChecksError.
 
         One check at a time for each user, and one for all names that are none; whoever was right before is right
-        at once. A password above 72 bytes, which bcrypt would cut off, is wrong.
+        at once. `peer` is where the client is: only so many checks wait for each, so that a flood from one address
+        keeps nobody else from logging in. A password above 72 bytes, which bcrypt would cut off, is wrong.
         """
         known = self._users.get(credentials.user)
         hashed = known or self._dummy
@@ -86,16 +88,16 @@ class Authenticator:
             return True
         if key in self._rejected:
             return False
-        if self._waiting >= _MOST_WAITING:
+        if self._waiting[peer] >= _MOST_WAITING_FROM_ONE or self._waiting.total() >= _MOST_WAITING:
             raise TooManyChecksError
-        self._waiting += 1
+        self._waiting[peer] += 1
         try:
             async with self._locks[credentials.user if known else None]:
                 if key in self._accepted or key in self._rejected:
                     return key in self._accepted
                 right = await in_thread(lambda: _matches(credentials.password, hashed)) and known is not None
         finally:
-            self._waiting -= 1
+            self._waiting -= Counter({peer: 1})  # unlike a plain subtraction this forgets who has none left
         _remember(self._accepted if right else self._rejected, key)
         return right
 
