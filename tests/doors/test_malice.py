@@ -112,6 +112,9 @@ def test_junk_of_any_kind_is_never_a_500_nor_a_traceback(door: Door) -> None:
         answer = send(door, junk + b"\r\n\r\n" + LAST)
         assert set(statuses(answer)) <= {200, 400, 404, 405, 431}, junk
     door.assert_calm()
+    log = door.log.read_text()
+    assert 'level=debug msg="Malformed request"' in log
+    assert "a" * 100 not in log
 
 
 def test_a_client_that_hangs_up_is_no_error(door: Door) -> None:
