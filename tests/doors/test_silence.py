@@ -36,7 +36,7 @@ def test_2000_clients_without_a_request_hold_up_no_scrape_and_are_all_dropped(
             assert door.ask("/-/healthy")[0] == 200
         assert all(is_closed(client) for client in (*silent, *halves))
         # 5 s each, and not 5 s one after the other.
-        assert time.monotonic() - begun < 20
+        assert time.monotonic() - begun < 40
         assert door.ask()[0] == 200
         assert door.descriptors <= descriptors + 5
         door.assert_calm()
@@ -50,7 +50,7 @@ def test_200_silent_tls_clients_hold_up_no_scrape_and_are_all_dropped(
         while time.monotonic() - begun < 3:
             assert door.ask(context=site.client())[0] == 200
         assert all(is_closed(client) for client in silent)
-        assert time.monotonic() - begun < 20
+        assert time.monotonic() - begun < 40
         assert door.ask(context=site.client())[0] == 200
         door.assert_calm()
 
