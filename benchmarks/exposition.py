@@ -162,12 +162,14 @@ class Bench:
 
     def rows(self) -> Iterator[Row]:
         """All comparisons. "Everything changed" comes last, since it replaces what was shown."""
-        cases: list[tuple[str, Callable[[], list[JobView]], float]] = [
-            ("nothing changed", list, 1 / 500),
-            ("1 % of jobs changed", self.one_in_a_hundred, 1 / 200),
+        # With fewer samples the exporter's own metrics, made anew at each scrape, weigh more.
+        large = self.jobs == max(SIZES.values())
+        cases: list[tuple[str, Callable[[], list[JobView]], float | None]] = [
+            ("nothing changed", list, 1 / 500 if large else None),
+            ("1 % of jobs changed", self.one_in_a_hundred, 1 / 200 if large else None),
             ("everything changed", self.all_of_them_new, 1.2),
         ]
-        part = f"Expositions of {self.samples:,} samples, CPU"
+        part = f"Expositions of about {round(self.samples, -5):,} samples, CPU"
         library, with_gzip = "generate_latest", "generate_latest and zlib 1"
         expired = cpu(self.expire_one)
         yield Row(part, "one finished job expired, gzip", expired, "s", with_gzip, self.compressed)

@@ -31,7 +31,15 @@ def seen_by_prometheus(directory: Path) -> Iterator[Row]:
     ):
         found, duration = _scraped(measured.host, directory / "of-thousand")
         yield Row(PART, "1,000 unfinished jobs: duration", duration, "s", "the least: 16 turns", 16 * LATENCY)
-        yield Row(PART, "the same, samples", found, "samples", "samples there are", measured.samples(), exact=True)
+        yield Row(
+            PART,
+            "1,000 unfinished jobs: samples",
+            found,
+            "samples",
+            "samples there are",
+            measured.samples(),
+            exact=True,
+        )
     with (
         simulated_api(5500, files=10, unfinished=0.01, speed=0.001) as api,
         _warm(api, configuration(api), directory / "large") as measured,
@@ -41,7 +49,7 @@ def seen_by_prometheus(directory: Path) -> Iterator[Row]:
     with _served(body) as host:
         _, of_file = _scraped(host, directory / "of-file")
     yield Row(PART, "5,500 jobs of 10 files: duration", duration, "s", "the same bytes from a file", of_file)
-    yield Row(PART, "the same, samples", found, "samples", "samples there are", samples, exact=True)
+    yield Row(PART, "5,500 jobs of 10 files: samples", found, "samples", "samples there are", samples, exact=True)
 
 
 @contextmanager
