@@ -98,7 +98,7 @@ def test_prometheus_scrapes_with_tls_config_client_certificate_and_basic_auth(
         config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs}
         with Prometheus(config, tmp_path / "prometheus") as prometheus:
             prometheus.wait_until('up{job="right"} == 1', 60)
-            assert prometheus.value('count(zilliz_import_job_up{job="right"} == 1)') == 500
+            prometheus.wait_until('count(zilliz_import_job_up{job="right"} == 1) == 500', 60)
             prometheus.wait_until('count(up{job!="right"} == 0) == 3', 60)
             errors = {each["labels"]["job"]: each["lastError"] for each in prometheus.targets()}
         assert "401" in errors["no password"]
