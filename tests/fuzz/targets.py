@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import math
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -33,6 +35,7 @@ from tests.web.backend import FakeBackend
 
 ROOT: Final = Path(__file__).parents[2]
 DIRECTORY: Final = Path(tempfile.mkdtemp(prefix="fuzz-"))
+atexit.register(shutil.rmtree, DIRECTORY, ignore_errors=True)
 CANARY: Final = "Kanarienvogel"
 
 
