@@ -60,7 +60,7 @@ def budget(header: str | None, offset: float, scrape: Scrape) -> float:
         seconds = float(header or "nan")
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds <= LONGEST_TIMEOUT:
+    if not (seconds / 2 > 0 and seconds <= LONGEST_TIMEOUT):  # half of the smallest number there is, is 0
         return scrape.timeout
     allowed = seconds - offset if seconds > offset else seconds / 2
     return min(allowed, scrape.timeout) if scrape.timeout_set else allowed

@@ -32,6 +32,7 @@ CAPPED = Scrape.model_validate({"timeout": "5s"})
         ("inf", 0.5, PLAIN, 10),
         ("-1", 0.5, PLAIN, 10),
         ("0", 0.5, PLAIN, 10),
+        ("5e-324", 0.5, PLAIN, 10),
         ("300.1", 0.5, PLAIN, 10),
         ("1e9", 0.5, PLAIN, 10),
         ("10", 0.5, CAPPED, 5),
