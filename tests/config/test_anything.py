@@ -58,7 +58,8 @@ def test_any_bytes_are_a_configuration_or_an_error(tmp_path: Path, raw: bytes) -
 def test_any_document_is_a_configuration_or_an_error(document: Any) -> None:
     raw = yaml.safe_dump(document, allow_unicode=True).encode("utf-8", "surrogatepass")
     read = read_document(raw)
-    assert read.problems or isinstance(document, dict) or document == read.data or document != document
+    # Not even PyYAML itself reads everything back that it writes: U+0085 becomes a space.
+    assert read.problems or isinstance(document, dict) or document == read.data or document != yaml.safe_load(raw)
     if isinstance(document, dict):
         outcome(Loader.from_mapping(document))
 
