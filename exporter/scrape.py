@@ -20,6 +20,7 @@ from exporter.config.secret import Secret
 from exporter.watch.cluster import Api, ClusterWatch, Journal
 from exporter.watch.memory import Named
 from exporter.watch.plan import Rules
+from exporter.watch.rounds import Round
 from exporter.watch.settings import Clock, Settings
 from exporter.watch.sources import ListTarget, list_targets
 from exporter.watch.view import ClusterView
@@ -195,8 +196,13 @@ class Fleet:
         while True:
             configured = self._configured
             watches = [target.watch for target in configured.targets if cluster_id in (None, target.cluster.cluster_id)]
-            rounds = [watch.begin(deadline, seen=seen.get(watch, frozenset())) for watch in watches]
-            views = [watch.end(round_, meanwhile) for watch, round_ in zip(watches, rounds, strict=True)]
+            rounds: list[Round] = []
+            try:
+                rounds += (watch.begin(deadline, seen=seen.get(watch, frozenset())) for watch in watches)
+                views = [watch.end(round_, meanwhile) for watch, round_ in zip(watches, rounds, strict=True)]
+            finally:
+                for watch, round_ in zip(watches, rounds, strict=False):
+                    watch.abandon(round_)
             if self._configured is configured:
                 return Snapshot(configured, tuple(views))
             seen = {watch: frozenset(round_.seen) for watch, round_ in zip(watches, rounds, strict=True)}

@@ -8,9 +8,16 @@ from exporter.model import ErrorClass
 
 
 class ApiError(Exception):
-    """A call that gave no usable answer; its text is one sentence for a log, without secrets."""
+    """A call that gave no usable answer; its text is one sentence for a log, without secrets.
+
+    `retry_after`: seconds, at least 0, from the Retry-After header; None where there was none.
+    """
 
     error: ClassVar[ErrorClass]
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class CallTimeoutError(ApiError):
@@ -47,11 +54,6 @@ class RateLimitedError(ApiError):
     """The API asked to slow down: HTTP 429 or code 1807."""
 
     error = ErrorClass.RATE_LIMITED
-
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        """`retry_after`: seconds, at least 0, from the Retry-After header; None where it gave none."""
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 class HttpError(ApiError):

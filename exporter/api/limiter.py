@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from heapq import heappop, heappush
 from itertools import count
 from typing import Final
@@ -41,7 +41,8 @@ class Limiter:
     """Lets at most floor(`rate`) requests begin in any one second, or one in 1/`rate` seconds below 1; 0 = unlimited.
 
     This holds for what the API sees, however requests are delayed on their way: a slot is free again one
-    second after the API has surely seen its request. Threads get slots in the order in which they came.
+    second after the API has surely seen its request. Who waits gets a slot in turn with the others who wait, however
+    many threads each of them has; threads of one get theirs in the order in which they came.
     """
 
     def __init__(
@@ -55,7 +56,10 @@ class Limiter:
         self._clock = clock
         self._wait = wait
         self._lock = threading.Lock()
-        self._waiters: deque[threading.Condition] = deque()
+        self._waiters: dict[Hashable, deque[threading.Condition]] = {}
+        # Start-time fair queueing: each slot moves its taker's tag on by one, and the lowest tag that waits is next.
+        self._tags: dict[Hashable, float] = {}
+        self._tag_served = 0.0
         self._taken = 0
         self._returning: list[tuple[float, int, Slot]] = []
         self._sequence = count()
@@ -70,7 +74,7 @@ class Limiter:
     @property
     def waiting(self) -> int:
         """How many threads wait for a slot."""
-        return len(self._waiters)
+        return sum(map(len, self._waiters.values()))
 
     def set_rate(self, rate: float) -> None:
         """Change the rate; requests under way count against the new one."""
@@ -82,41 +86,54 @@ class Limiter:
         """Let nothing begin before `until` (monotonic); a shorter pause does not cut a longer one short."""
         with self._lock:
             self._held_until = max(self._held_until, until)
-            for waiter in self._waiters:
-                waiter.notify()
+            for waiters in self._waiters.values():
+                for waiter in waiters:
+                    waiter.notify()
 
-    def held_until(self) -> float | None:
-        """Return the end of the present pause (monotonic), None if there is none."""
-        return self._held_until if self._held_until > self._clock() else None
-
-    def acquire(self, until: float) -> Slot | None:
-        """Block until a request may begin; None once that is not before `until` (monotonic)."""
+    def acquire(self, until: float, who: Hashable = "") -> Slot | None:
+        """Block until a request of `who` may begin; None once that is not before `until` (monotonic)."""
         with self._lock:
-            slot = None if self._waiters else self._take(self._clock(), until)
-            return slot or self._queue(until)
+            slot = None if self._waiters else self._take(self._clock(), until, who)
+            return slot or self._queue(until, who)
 
-    def _queue(self, until: float) -> Slot | None:
+    def _queue(self, until: float, who: Hashable) -> Slot | None:
         turn = threading.Condition(self._lock)
-        self._waiters.append(turn)
+        self._waiters.setdefault(who, deque()).append(turn)
         try:
             while (now := self._clock()) < until and self._held_until < until:
                 wake_at = until
-                if self._waiters[0] is turn:
-                    slot = self._take(now, until)
+                if self._first() is turn:
+                    slot = self._take(now, until, who)
                     if slot is not None:
                         return slot
                     wake_at = min(until, self._next_begin(now))
                 self._wait(turn, min(wake_at - now, threading.TIMEOUT_MAX))
             return None
         finally:
-            self._waiters.remove(turn)
+            self._waiters[who].remove(turn)
+            if not self._waiters[who]:
+                del self._waiters[who]
             self._wake_first()
 
-    def _take(self, now: float, until: float) -> Slot | None:
+    def _take(self, now: float, until: float, who: Hashable) -> Slot | None:
         if now >= until or self._next_begin(now) > now:
             return None
         self._taken += 1
+        tag = self._tag(who)
+        self._tag_served = max(self._tag_served, tag)
+        self._tags[who] = tag + 1
         return Slot(self._note)
+
+    def _tag(self, who: Hashable) -> float:
+        """Return the place in line: who did not ask for long has no claim to more than one window of slots."""
+        earliest = self._tag_served - max(1.0, self._rate)
+        return max(self._tags.get(who, earliest), earliest)
+
+    def _first(self) -> threading.Condition | None:
+        """Return the waiter whose turn is next."""
+        if not self._waiters:
+            return None
+        return self._waiters[min(self._waiters, key=self._tag)][0]
 
     def _next_begin(self, now: float) -> float:
         """Return when a request may begin (monotonic), infinity while that is unknown."""
@@ -150,8 +167,9 @@ class Limiter:
                 self._wake_first()
 
     def _wake_first(self) -> None:
-        if self._waiters:
-            self._waiters[0].notify()
+        first = self._first()
+        if first is not None:
+            first.notify()
 
 
 class Limiters:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -63,7 +64,7 @@ def _error(status: int, code: str, reply: dict[str, Any], retry_after: float | N
         kind = CodeError
     else:
         return PayloadError("the reply is not a JSON object with a code")
-    return kind(_said(status, code, message))
+    return kind(_said(status, code, message), retry_after if status >= 500 else None)
 
 
 def _said(status: int, code: str, message: str) -> str:
@@ -79,7 +80,9 @@ def seconds_to_wait(header: str | None, now: float) -> float | None:
         seconds = float(header)
     else:
         try:
-            seconds = parsedate_to_datetime(header).timestamp() - now
+            date = parsedate_to_datetime(header)
+            # HTTP's dates are in GMT; one without a zone would be read in the zone of this machine.
+            seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
         except (ValueError, OverflowError):
             return None
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)

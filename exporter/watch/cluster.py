@@ -9,13 +9,13 @@ Python cannot interrupt it (name resolution) keeps its place among the workers u
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
 from exporter.api.deadline import Deadline
-from exporter.api.errors import ApiError, PayloadError, RateLimitedError
+from exporter.api.errors import ApiError, ConnectError, PayloadError, RateLimitedError
 from exporter.model import Job, ListPage
 from exporter.watch.desk import Desk
 from exporter.watch.memory import Named
@@ -59,8 +59,8 @@ class Slot(Protocol):
 class Limiter(Protocol):
     """The rate that clusters with one key share."""
 
-    def acquire(self, until: float) -> Slot | None:
-        """Wait for a turn; None if none comes before `until` (monotonic)."""
+    def acquire(self, until: float, who: Hashable = "") -> Slot | None:
+        """Wait for a turn of `who`, fairly among all; None if none comes before `until` (monotonic)."""
 
     def hold(self, until: float) -> None:
         """Let nothing begin before `until` (monotonic)."""
@@ -144,6 +144,11 @@ class ClusterWatch:
             elif not ending.done.wait(min(pause, MEANWHILE)):
                 meanwhile()
 
+    def abandon(self, waiter: Round) -> None:
+        """Let a round go whose scrape broke off before its end; one that has ended is no error."""
+        with self._lock:
+            self._desk.abandon(waiter)
+
     def changes(self, *, everything: bool = False) -> tuple[list[JobView], list[str]]:
         """The jobs to show anew and the ids to forget since the last call; `everything` shows all again."""
         with self._lock:
@@ -169,8 +174,14 @@ class ClusterWatch:
 
     def _spawn(self) -> None:
         for _ in range(min(self._desk.tasks, self._desk.settings.concurrency - self._workers)):
+            worker = threading.Thread(target=self._work, name=f"ask-{self._desk.settings.cluster_id}", daemon=True)
+            try:
+                worker.start()
+            except RuntimeError as error:
+                # No thread is to be had now: those that run go on, and the next scrape tries again.
+                self._desk.note("a thread to ask with", ConnectError(f"cannot ask: {error}"))
+                return
             self._workers += 1
-            threading.Thread(target=self._work, name=f"ask-{self._desk.settings.cluster_id}", daemon=True).start()
 
     def _work(self) -> None:
         try:
@@ -178,7 +189,7 @@ class ClusterWatch:
                 if isinstance(task, Listing):
                     self._read_list(task)
                 else:
-                    self._ask(task)
+                    self._ask()
                 self._tell()
         finally:
             with self._lock:
@@ -189,26 +200,31 @@ class ClusterWatch:
         with self._lock:
             return self._desk.next_task()
 
-    def _ask(self, query: Query) -> None:
+    def _ask(self) -> None:
+        """Wait for a turn at the rate, and ask about the job that is first in line when it comes."""
         slot = None
         while slot is None:
-            until = query.begin_by(self._desk.usual_seconds)
-            slot = self._turn(until)
-            if slot is None and query.begin_by(self._desk.usual_seconds) <= until:
-                with self._lock:
-                    self._desk.unask(query)
+            with self._lock:
+                until = self._desk.begin_by()
+            if until is None:
                 return
+            api, limiter, slot = self._turn(until, "jobs")
+            if slot is None:
+                with self._lock:
+                    later = self._desk.begin_by()
+                    if later is None or later <= until:
+                        self._desk.leave_out()
+                        return
         try:
             with self._lock:
-                begun = self._desk.begin(query)
+                begun = self._desk.begin()
             if begun is None:
                 return
-            deadline, database = begun
-            outcome = _call(partial(self._api.progress, query.job_id, deadline, database=database, sent=slot.sent))
+            query, deadline, database = begun
+            outcome = _call(partial(api.progress, query.job_id, deadline, database=database, sent=slot.sent))
         finally:
             slot.done()
-        if isinstance(outcome, RateLimitedError):
-            self._limiter.hold(self._clock.monotonic() + _back_off(outcome))
+        self._back_off(limiter, outcome)
         with self._lock:
             self._desk.returned(query)
             self._desk.conclude(query, outcome)
@@ -220,38 +236,49 @@ class ClusterWatch:
             reading = self._desk.start_listing()
         try:
             for _ in range(PAGES_PER_SCRAPE):
-                slot = None if reading.complete else self._turn(listing.deadline)
-                if slot is None or not self._read_page(listing, reading, slot):
+                if reading.complete or not self._read_page(listing, reading):
                     break
         finally:
             with self._lock:
                 self._desk.end_listing(listing)
                 self._spawn()
 
-    def _turn(self, until: float) -> Slot | None:
+    def _turn(self, until: float, of: str) -> tuple[Api, Limiter, Slot | None]:
         """Wait for a turn at the rate that holds now, also where a reload brings another key meanwhile."""
         while True:
-            limiter = self._limiter
-            slot = limiter.acquire(until)
+            with self._lock:
+                api, limiter = self._api, self._limiter
+            slot = limiter.acquire(until, (self._desk.settings.cluster_id, of))
             if limiter is self._limiter:
-                return slot
+                return api, limiter, slot
             if slot is not None:
                 slot.done()
 
-    def _read_page(self, listing: Listing, reading: ListReading, slot: Slot) -> bool:
+    def _read_page(self, listing: Listing, reading: ListReading) -> bool:
+        if self._desk.too_late_for_a_page(listing):
+            return False
+        api, limiter, slot = self._turn(listing.deadline, "list")
+        if slot is None:
+            return False
         target, page = reading.next_page
-        listing.call = deadline = Deadline(min(listing.deadline, self._clock.monotonic() + OLDEST_QUERY))
+        listing.call_began = self._clock.monotonic()
+        listing.call = deadline = Deadline(min(listing.deadline, listing.call_began + OLDEST_QUERY))
         where = {"collection": target.collection, "database": target.database}
         try:
-            outcome = _call(partial(self._api.list_page, page, deadline, **where, sent=slot.sent))
+            outcome = _call(partial(api.list_page, page, deadline, **where, sent=slot.sent))
         finally:
             slot.done()
-        if isinstance(outcome, RateLimitedError):
-            self._limiter.hold(self._clock.monotonic() + _back_off(outcome))
+        self._back_off(limiter, outcome)
         with self._lock:
             go_on = self._desk.take_page(listing, reading, outcome)
             self._spawn()
         return go_on
+
+    def _back_off(self, limiter: Limiter, outcome: object) -> None:
+        """Send nothing for as long as the API asked for, with a refusal for the rate or with another error."""
+        if isinstance(outcome, ApiError) and (outcome.retry_after is not None or isinstance(outcome, RateLimitedError)):
+            pause = BACK_OFF if outcome.retry_after is None else outcome.retry_after
+            limiter.hold(self._clock.monotonic() + pause)
 
     def _tell(self) -> None:
         """Tell the journal, without the lock, since a log may block."""
@@ -271,7 +298,3 @@ def _call(call: Callable[[], Answer]) -> Answer | ApiError:
         return error
     except Exception as error:  # noqa: BLE001 - the boundary: a fault of ours costs one job its answer, no more
         return PayloadError(f"{type(error).__name__} while reading the reply: {error}")
-
-
-def _back_off(error: RateLimitedError) -> float:
-    return BACK_OFF if error.retry_after is None else error.retry_after

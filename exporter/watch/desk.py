@@ -33,13 +33,13 @@ class Desk:
         """The last failure of a call, empty after a round in which all calls worked."""
         self.last_view: ClusterView | None = None
         """How the last scrape of the whole cluster went."""
-        self.usual_seconds = 0.0
-        """How long an answer takes at most, as lately seen."""
         self._clock = clock
         at = clock.now()
         self.memory = JobMemory(settings.cluster_id, settings.named, settings.rules, at, clock.chance)
         self._rounds: list[Round] = []
         self._queries: dict[str, Query] = {}
+        # Those that wait for a turn at the rate, in the order of asking; each has a worker, and any worker serves any.
+        self._in_line: dict[Query, None] = {}
         self._late: set[Query] = set()
         self._suspect: ErrorClass | None = None
         self._up: bool | None = None
@@ -47,6 +47,10 @@ class Desk:
         self._listing: Listing | None = None
         self._listed_at: float | None = None
         self._first_list_read = False
+        self._lone_call_is_job = False
+        # How long an answer takes at most, as lately seen.
+        self._usual_seconds = 0.0
+        self._usual_page_seconds = 0.0
         self._omitted = 0
         self._recheck_credit = 1.0
         self._credited_at = at.monotonic
@@ -91,7 +95,7 @@ class Desk:
         now = self._clock.monotonic()
         # A job whose answer was forgotten meanwhile, by one reload before another, is asked again.
         asked = {job_id for job_id in seen if job_id in self.memory and self.memory[job_id].tried_at is not None}
-        new = Round(now, deadline, only=only, counted=only is None, seen=asked)
+        new = Round(now, deadline, self._clock.monotonic, only=only, counted=only is None, seen=asked)
         self._rounds.append(new)
         if only is not None and only not in self.memory:
             new.await_more()
@@ -100,6 +104,7 @@ class Desk:
         else:
             self._fill(new, now)
         if new.open == 0:
+            new.ended = now
             new.done.set()
         return new
 
@@ -110,12 +115,15 @@ class Desk:
         if alone and self._asking:
             return None
         rounds = [waiter for waiter in self._rounds if waiter.deadline > now]
-        jobs_first = alone and any(waiter.wanted for waiter in rounds)
         waiting = [waiter for waiter in rounds if waiter.wants_list]
+        # One kind of call that always fails must not keep the other from showing that the API is back.
+        jobs_first = alone and self._lone_call_is_job and any(waiter.wanted for waiter in rounds)
+        self._lone_call_is_job = alone and not jobs_first
         if waiting and self._listing is None and not jobs_first:
             for waiter in waiting:
                 waiter.wants_list = False
-            self._listing = Listing(waiting[0].began + (waiting[0].deadline - waiting[0].began) / 2, waiting)
+            until = max(waiter.began + (waiter.deadline - waiter.began) / 2 for waiter in waiting)
+            self._listing = Listing(until, waiting)
             return self._listing
         for waiter in rounds:
             while waiter.queue:
@@ -126,6 +134,7 @@ class Desk:
 
     def _new_query(self, job_id: str, waiter: Round) -> Query:
         query = Query(job_id, remember=job_id in self.memory)
+        self._in_line[query] = None
         waiters = [waiter]
         if query.remember:
             self._queries[job_id] = query
@@ -135,23 +144,34 @@ class Desk:
             query.join(other)
         return query
 
-    def begin(self, query: Query) -> tuple[Deadline, str] | None:
-        """Start a query whose turn at the rate has come: its deadline and database; None if that was too late."""
+    def begin_by(self) -> float | None:
+        """The last moment at which one of the queries in line may begin (monotonic); None if there is none."""
+        return max((query.begin_by(self._usual_seconds) for query in self._in_line), default=None)
+
+    def begin(self) -> tuple[Query, Deadline, str] | None:
+        """Start the query that is first in line, now that a turn at the rate has come, with its deadline and database.
+
+        None if none is left: it was too late for those in line, or nobody waits for them any more.
+        """
         now = self._clock.monotonic()
-        if now > query.begin_by(self.usual_seconds):
-            self.unask(query)
-        if query.over:
-            return None
-        return query.begin(now), self.memory.database(query.job_id)
+        while self._in_line:
+            query = next(iter(self._in_line))
+            if now <= query.begin_by(self._usual_seconds):
+                del self._in_line[query]
+                return query, query.begin(now), self.memory.database(query.job_id)
+            self._leave_out(query)
+        return None
 
     def returned(self, query: Query) -> None:
         """Note that the call of a query has come back, in time or not."""
         self._late.discard(query)
 
-    def unask(self, query: Query) -> None:
-        """Note that the query's turn did not come."""
-        if query.over:
-            return
+    def leave_out(self) -> None:
+        """Note that no turn comes for the last one in line."""
+        if self._in_line:
+            self._leave_out(next(reversed(self._in_line)))
+
+    def _leave_out(self, query: Query) -> None:
         self._forget(query)
         for waiter in query.rounds:
             waiter.left.add(query.job_id)
@@ -164,7 +184,7 @@ class Desk:
         self._forget(query)
         error = outcome.error if isinstance(outcome, ApiError) else None
         if error is None and query.began is not None:
-            self.usual_seconds = max(self._clock.monotonic() - query.began, USUAL_FADES * self.usual_seconds)
+            self._usual_seconds = max(self._clock.monotonic() - query.began, USUAL_FADES * self._usual_seconds)
         if query.remember:
             self._remember(query, outcome)
         for waiter in query.rounds:
@@ -186,20 +206,30 @@ class Desk:
         listing.call = None
         if self._listing is not listing or self._reading is not reading:
             return False
-        error = outcome.error if isinstance(outcome, ApiError) else None
-        self._list_said(listing, outcome if isinstance(outcome, ApiError) else None)
-        if isinstance(outcome, ListPage):
-            at = self._clock.now()
-            unfinished = [name for name in reading.add(outcome) if not name.listed.state.finished]
-            known = [name for name in unfinished if name.listed.job_id in self.memory]
-            new = [name for name in unfinished if name.listed.job_id not in self.memory]
-            room = 0 if reading.complete else max(0, self.settings.max_jobs - self.memory.unfinished_discovered())
-            new = sorted(new, key=lambda name: id_order(name.listed.job_id), reverse=True)[:room]
-            reading.early.update(name.listed.job_id for name in new)
-            self.memory.discover(known + new, at)
-            if new:
-                self._fill_all(at.monotonic)
-        return error is None
+        if isinstance(outcome, ApiError):
+            self._list_failed(listing, outcome)
+            return False
+        self._list_said(listing, None)
+        self._take_jobs(listing, reading, outcome)
+        return True
+
+    def _take_jobs(self, listing: Listing, reading: ListReading, page: ListPage) -> None:
+        at = self._clock.now()
+        listing.pages += 1
+        self._usual_page_seconds = max(at.monotonic - listing.call_began, USUAL_FADES * self._usual_page_seconds)
+        unfinished = [name for name in reading.add(page) if not name.listed.state.finished]
+        known = [name for name in unfinished if name.listed.job_id in self.memory]
+        new = [name for name in unfinished if name.listed.job_id not in self.memory]
+        room = 0 if reading.complete else max(0, self.settings.max_jobs - self.memory.unfinished_discovered())
+        new = sorted(new, key=lambda name: id_order(name.listed.job_id), reverse=True)[:room]
+        reading.early.update(name.listed.job_id for name in new)
+        self.memory.discover(known + new, at)
+        if new:
+            self._fill_all(at.monotonic)
+
+    def too_late_for_a_page(self, listing: Listing) -> bool:
+        """Whether a further page would be cut off by the list's part of the scrape; the first is always tried."""
+        return listing.pages > 0 and self._clock.monotonic() + self._usual_page_seconds > listing.deadline
 
     def end_listing(self, listing: Listing) -> None:
         """Let the scrapes go that wait for the list; where its reading is complete, choose what is watched."""
@@ -226,7 +256,7 @@ class Desk:
             self._time_out(query)
         listing = self._listing
         if listing is not None and listing.call is not None and now >= listing.call.at and waiter in listing.rounds:
-            self._list_said(listing, CallTimeoutError("the list did not answer within half of the scrape's time"))
+            self._list_failed(listing, CallTimeoutError("the list did not answer within half of the scrape's time"))
             self.end_listing(listing)
 
     def next_deadline(self, waiter: Round) -> float:
@@ -256,11 +286,18 @@ class Desk:
             jobs=self.memory.counts(),
             waiting=len((ending.wanted | ending.left) & ending.due),
             omitted=self._omitted,
-            scrape_duration=now - ending.began,
+            scrape_duration=(now if ending.ended is None else ending.ended) - ending.began,
         )
         if ending.counted:
             self.last_view = view
         return view
+
+    def abandon(self, waiter: Round) -> None:
+        """Let a round go whose scrape broke off; one that was closed is no error."""
+        if waiter in self._rounds:
+            waiter.deadline = now = self._clock.monotonic()
+            self.drop_overdue(waiter, now)
+            self.close(waiter, now)
 
     def gone(self, job_ids: Collection[str]) -> None:
         """Forget the troubles of jobs that are watched no more."""
@@ -326,6 +363,7 @@ class Desk:
 
     def _forget(self, query: Query) -> None:
         query.over = True
+        self._in_line.pop(query, None)
         if self._queries.get(query.job_id) is query:
             del self._queries[query.job_id]
         for waiter in query.rounds:
@@ -337,18 +375,25 @@ class Desk:
             self._recheck_credit = max(0.0, self._recheck_credit - 1)
         if isinstance(outcome, ApiError):
             self.memory.failed(query.job_id, outcome.error, began, at)
-            self._note(query.job_id, outcome)
+            self.note(query.job_id, outcome)
         else:
             self.memory.answered(query.job_id, outcome, at.monotonic if began is None else began, at)
-            self._note(query.job_id, None)
+            self.note(query.job_id, None)
+
+    def _list_failed(self, listing: Listing, error: ApiError) -> None:
+        """Take in a failure; a list whose time is over after some pages goes on next time, which is no failure."""
+        out_of_time = isinstance(error, CallTimeoutError) and self._clock.monotonic() >= listing.deadline
+        if not (out_of_time and listing.pages):
+            self._list_said(listing, error)
 
     def _list_said(self, listing: Listing, error: ApiError | None) -> None:
         for waiter in listing.rounds:
             waiter.list_results.append(None if error is None else error.error)
-        self._note("list", error)
+        self.note("list", error)
         self._judge(None if error is None else error.error)
 
-    def _note(self, subject: str, error: ApiError | None) -> None:
+    def note(self, subject: str, error: ApiError | None) -> None:
+        """Keep a trouble, or a recovery from one, until it is told."""
         if error is not None:
             self.last_error = str(error)
             self._troubled.add(subject)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from exporter.api.deadline import Deadline
@@ -21,11 +22,12 @@ class Round:
     out; `wanted`: not asked yet, in the order of `queue`; `left`: their turn did not come.
     `list_seen`: whether this scrape had the list read, or wants it. `open` counts what the scrape waits for.
     `only`: a probe of this job alone; `outcome` its answer where the job is not watched.
-    `counted`: whether its calls say something about the cluster.
+    `counted`: whether its calls say something about the cluster. `ended`: when nothing was left to wait for.
     """
 
     began: float
     deadline: float
+    clock: Callable[[], float]
     only: str | None = None
     counted: bool = True
     seen: set[str] = field(default_factory=set)
@@ -41,16 +43,19 @@ class Round:
     list_results: list[ErrorClass | None] = field(default_factory=list)
     outcome: Job | ApiError | None = None
     done: threading.Event = field(default_factory=threading.Event)
+    ended: float | None = None
 
     def settle(self, count: int = 1) -> None:
         """Note that `count` of the things waited for are over."""
         self.open -= count
         if self.open <= 0:
+            self.ended = self.clock()
             self.done.set()
 
     def await_more(self) -> None:
         """Wait for one more thing."""
         self.open += 1
+        self.ended = None
         self.done.clear()
 
     def next_deadline(self) -> float:
@@ -111,8 +116,13 @@ class Query:
 
 @dataclass(eq=False, slots=True)
 class Listing:
-    """The list being read by a worker, for the rounds that wait for it; `call` is the deadline of a call under way."""
+    """The list being read by a worker, for the rounds that wait for it.
+
+    `call`: the deadline of a call under way, which began at `call_began` (monotonic); `pages`: how many came in.
+    """
 
     deadline: float
     rounds: list[Round]
     call: Deadline | None = None
+    call_began: float = 0.0
+    pages: int = 0

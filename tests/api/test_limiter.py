@@ -1,7 +1,8 @@
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Hashable
 
 import pytest
 from hypothesis import given
@@ -134,7 +135,6 @@ def test_nothing_once_the_time_is_over(timeline: Timeline) -> None:
 def test_a_hold_that_ends_too_late_is_not_waited_for(timeline: Timeline) -> None:
     limiter = _limiter(10, timeline)
     limiter.hold(130)
-    assert limiter.held_until() == 130
     assert limiter.acquire(120) is None
     assert timeline.now == 100
 
@@ -145,7 +145,6 @@ def test_a_hold_that_ends_in_time_is_waited_for(timeline: Timeline) -> None:
     limiter.hold(103)
     _acquired(limiter, 120)
     assert timeline.now == 105
-    assert limiter.held_until() is None
 
 
 def test_a_hold_sends_away_who_cannot_outlast_it(timeline: Timeline) -> None:
@@ -266,6 +265,35 @@ def test_a_new_configuration_sets_new_rates_and_keeps_what_is_under_way() -> Non
     limiters.renew()
     assert limiters.get("https://a", None, 7) is kept
     assert kept.rate == 7
-    assert kept.held_until() is not None
+    assert kept.acquire(time.monotonic() + 999) is None
     limiters.renew()
     assert limiters.get("https://b", None, 3) is not gone
+
+
+def _order(limiter: Limiter, who_waits: list[str], slots: int) -> list[Hashable]:
+    """Who gets the next slots while all of them wait all the time."""
+    order = []
+    with limiter._lock:
+        limiter._waiters.update({who: deque([threading.Condition(limiter._lock)]) for who in who_waits})
+        for _ in range(slots):
+            [who] = [who for who, queue in limiter._waiters.items() if queue[0] is limiter._first()]
+            limiter._taken = 0
+            limiter._take(limiter._clock(), math.inf, who)
+            order.append(who)
+        limiter._waiters.clear()
+    return order
+
+
+@given(rate=st.integers(1, 9), askers=st.integers(2, 6), rounds=st.integers(1, 9))
+def test_those_who_wait_get_slots_in_turn(rate: int, askers: int, rounds: int) -> None:
+    names = [str(number) for number in range(askers)]
+    order = _order(Limiter(float(rate)), names, askers * rounds)
+    assert {order.count(name) for name in names} == {rounds}
+
+
+def test_who_did_not_ask_for_long_is_served_first_for_one_window_at_most() -> None:
+    limiter = Limiter(4.0)
+    assert set(_order(limiter, ["busy"], 1000)) == {"busy"}
+    order = _order(limiter, ["busy", "idle"], 20)
+    assert order[:4] == ["idle"] * 4
+    assert abs(order[5:].count("idle") - order[5:].count("busy")) <= 1

@@ -19,6 +19,7 @@ from exporter.api.errors import (
     CallTimeoutError,
     CodeError,
     ConnectError,
+    HttpError,
     NotFoundError,
     RateLimitedError,
 )
@@ -342,6 +343,97 @@ def test_a_dead_cluster_is_not_asked_for_its_list_either() -> None:
     view = bench.scrape()
     assert view.up is True
     assert bench.ups() == {"1": None, "2": None, "3": None}
+
+
+def test_a_job_that_always_fails_does_not_keep_the_list_from_being_read() -> None:
+    bench = discovering("1")
+    bench.api.down = HttpError("HTTP 502")
+    bench.scrape()
+    bench.api.down = None
+    bench.api.errors["1"] = HttpError("HTTP 500")
+    bench.api.pages = lambda number: page("2") if number == 1 else page()
+    bench.scrape()
+    view = bench.scrape()
+    assert bench.ups() == {"1": ErrorClass.HTTP, "2": None}
+    assert view.up is True
+
+
+def test_a_list_that_always_fails_does_not_keep_the_jobs_from_being_asked() -> None:
+    bench = discovering("1", "2")
+    bench.api.down = HttpError("HTTP 502")
+    bench.scrape()
+    bench.api.down = None
+    bench.api.errors["list"] = HttpError("HTTP 500")
+    bench.scrape()
+    bench.scrape()
+    assert bench.ups() == {"1": None, "2": None}
+
+
+def test_a_list_whose_time_is_over_after_some_pages_is_no_failure_and_goes_on() -> None:
+    bench = discovering("1")
+    asked: list[int] = []
+    stuck = threading.Event()
+
+    def pages(number: int) -> ListPage:
+        asked.append(number)
+        if number == 2 and asked.count(2) == 1:
+            stuck.wait(LONG)
+        return page(*(f"{number}-{job}" for job in range(3))) if number < 3 else page()
+
+    bench.api.pages = pages
+    view = bench.scrape(0.6)
+    assert view.up is True
+    assert not any(subject == "list" for subject, _ in bench.journal.lines)
+    stuck.set()
+    bench.scrape()
+    assert asked[:4] == [1, 2, 2, 3]
+    assert {"2-0", "2-1", "2-2"} <= bench.ups().keys()
+
+
+def test_two_clusters_with_one_key_share_its_rate_however_many_jobs_and_threads_each_has() -> None:
+    first, second = Bench(*map(str, range(40)), rate=4.0), Bench(*map(str, range(40)), rate=4.0)
+    second.settings = replace(second.settings, cluster_id="in02")
+    for _ in range(2):
+        second.watch.reconfigure(second.settings, second.api, first.limiter)
+        rounds = [(bench, bench.watch.begin(bench.clock.monotonic() + 3.5)) for bench in (first, second)]
+        for bench, opened in rounds:
+            bench.watch.end(opened)
+    assert first.api.asked.total() + second.api.asked.total() >= 16
+    assert abs(first.api.asked.total() - second.api.asked.total()) <= 4
+
+
+def test_a_thread_that_cannot_be_started_costs_one_scrape_and_not_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench("1", "2", concurrency=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", _no_thread)
+        for _ in range(3):
+            view = bench.scrape(0.05)
+        assert view.waiting == 2
+    bench.scrape()
+    assert bench.ups() == {"1": None, "2": None}
+    assert ("a thread to ask with", ErrorClass.CONNECT) in bench.journal.lines
+
+
+def _no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_scrape_lasts_until_its_last_answer_however_late_it_is_looked_at() -> None:
+    bench = Bench("1")
+    opened = bench.watch.begin(bench.clock.monotonic() + LONG)
+    opened.done.wait(LONG)
+    bench.shift = 100
+    assert bench.watch.end(opened).scrape_duration < 100
+
+
+def test_a_scrape_that_broke_off_leaves_no_round_behind() -> None:
+    bench = Bench("1")
+    with bench.api.holding("1"):
+        opened = bench.watch.begin(bench.clock.monotonic() + LONG)
+        bench.api.wait_for("1")
+        bench.watch.abandon(opened)
+        bench.watch.abandon(opened)
+    assert bench.watch._desk._rounds == []
 
 
 def test_nothing_is_sent_while_retry_after_holds_and_only_the_job_that_got_it_fails() -> None:
