@@ -52,7 +52,8 @@ class Backend:
         self._fleet = make_fleet(loaded)
         self._exposition = self._new_exposition(loaded)
         self._show_everything = False
-        self._own.reload_done(ok=True, at=self._started)
+        self._loader.accept()
+        self._own.reload_done(ok=not loaded.list_problems, at=self._started)
         self._tell(loaded)
 
     def metrics(self, timeout_header: str | None, scope: Literal["all", "exporter"]) -> Body:
@@ -69,7 +70,7 @@ class Backend:
             return self._scrape(timeout_header, target)
         configured = self._fleet.configured
         view = self._probe_job(_target(configured, target), job_id, timeout_header)
-        return render_once(configured.loaded.config.files, (), [view])
+        return render_once(configured.loaded.config.files, (), [] if view is None else [view])
 
     def probe_debug(self, target: str, job_id: str | None, timeout_header: str | None) -> str:
         """What was asked, answered and made of it, for a person, without secrets."""
@@ -86,19 +87,21 @@ class Backend:
         return [target.cluster.cluster_id for target in self._fleet.configured.targets]
 
     def reload(self) -> Sequence[str]:
-        """Load the configuration again; the errors for which the old one stays, none if it was replaced."""
+        """Load the configuration again; what is wrong with it, or with a job list: the last good one of each stays."""
         with self._reloading:
             errors = self._try_to_load()
-            self._own.reload_done(ok=not errors, at=self._clock.epoch())
             for line in errors:
                 log.error("Reload failed, the configuration stays as it was", error=line)
             if not errors:
                 log.info("Configuration loaded", clusters=len(self.cluster_ids()))
-            return errors
+            problems = (*errors, *self._fleet.configured.loaded.list_problems)
+            self._own.reload_done(ok=not problems, at=self._clock.epoch())
+            return problems
 
     def _try_to_load(self) -> Sequence[str]:
         try:
             self._apply(self._loader.load())
+            self._loader.accept()
         except ConfigError as error:
             self._keep_up_with_files()
             return error.errors
@@ -118,7 +121,9 @@ class Backend:
 
     def reload_if_changed(self) -> None:
         """Load the configuration again if a file that it depends on has other content than when it was read."""
-        if self._loader.changed():
+        with self._reloading:
+            changed = self._loader.changed()
+        if changed:
             self.reload()
 
     def close(self) -> None:
@@ -189,7 +194,7 @@ class Backend:
         for view in views:
             self._exposition.show(view)
 
-    def _probe_job(self, target: Target, job_id: str, timeout_header: str | None) -> JobView:
+    def _probe_job(self, target: Target, job_id: str, timeout_header: str | None) -> JobView | None:
         watch = target.watch
         began = self._clock.epoch()
         deadline = self._clock.monotonic() + self._budget(timeout_header, self._fleet.configured)
@@ -199,6 +204,8 @@ class Backend:
         if known is not None:
             return known
         outcome = probe.outcome
+        if outcome is None:
+            return None
         view = JobView(
             cluster_id=target.cluster.cluster_id,
             job_id=job_id,
@@ -207,8 +214,6 @@ class Backend:
             db_name=target.cluster.db_name or "",
             first_seen=began,
         )
-        if outcome is None:
-            return view
         if isinstance(outcome, ApiError):
             return replace(view, up=False, error=outcome.error)
         return replace(

@@ -102,18 +102,19 @@ class Shares:
         if not self._touched:
             return []
         was_crowded, self._crowded = self._crowded, self._sum > self._max_total
-        before = self._shares
         if self._crowded or was_crowded:
-            after = dict(self._deal())
-            candidates = before.keys() | after.keys()
+            dealt = dict(self._deal())
+            changes = {key: dealt.get(key, 0) for key in self._shares.keys() | dealt.keys()}
         else:
-            after = before.copy()
-            candidates = self._touched
-            for key in candidates:
-                after[key] = self._wishes[key][1] if key in self._wishes else 0
-        self._shares = after
+            changes = {key: self._wishes[key][1] if key in self._wishes else 0 for key in self._touched}
         self._touched = set()
-        return sorted(key for key in candidates if before.get(key, 0) != after.get(key, 0))
+        changed = sorted(key for key, share in changes.items() if self._shares.get(key, 0) != share)
+        for key in changed:
+            if changes[key]:
+                self._shares[key] = changes[key]
+            else:
+                del self._shares[key]
+        return changed
 
     def _deal(self) -> Iterator[tuple[JobKey, int]]:
         left = self._max_total

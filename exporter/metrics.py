@@ -112,7 +112,7 @@ def _job_files(subject: JobSubject) -> Rows:
 
 def _files_omitted(subject: JobSubject) -> Rows:
     omitted = float(subject.listed.omitted)
-    return _job_value(lambda _job: omitted)(subject)
+    return _job_value(lambda job: None if job.files is None else omitted)(subject)
 
 
 def _failure_info(subject: JobSubject) -> Rows:

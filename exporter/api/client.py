@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
+from exporter.api.deadline import Deadline
 from exporter.api.dialects import LIST_TARGET, Dialect, Target, progress_target
 from exporter.api.errors import ApiError, CallTimeoutError
 from exporter.api.parse import job_from, list_page_from
-from exporter.api.transport import ClosedBeforeReplyError, Deadline, Reply, TlsSettings, Transport
+from exporter.api.transport import ClosedBeforeReplyError, Reply, TlsSettings, Transport
 from exporter.api.values import encodable, without_credentials
 from exporter.api.verdict import reply_data, seconds_to_wait
 from exporter.config.secret import SHOWN, Secret

@@ -73,8 +73,17 @@ class _Served(HTTPConnection):
             if call.expired:
                 break
             left = len(addresses) - index
-            sock = socket.socket(family, kind, protocol)
-            line = Line(sock)
+            try:
+                sock = socket.socket(family, kind, protocol)
+            except OSError as error:
+                failure = error
+                continue
+            try:
+                line = Line(sock)
+            except OSError as error:
+                failure = error
+                sock.close()
+                continue
             watchdog.serve(call, line)
             try:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

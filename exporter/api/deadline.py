@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from exporter.api.errors import ConnectError
+
 # A connection that is shut down in the instant between two system calls may not notice; so it is done again.
 _AGAIN: Final = 0.05
 
@@ -83,11 +85,15 @@ class Watchdog:
     def begin(self, call: Call) -> None:
         """Watch a call until `end`."""
         with self._changed:
-            self._calls.add(call)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="api-watchdog", daemon=True)
-                self._thread.start()
-            elif call.deadline.at < self._wakes_at:
+                thread = threading.Thread(target=self._run, name="api-watchdog", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    raise ConnectError(f"cannot watch the deadline of a call: {error}") from None
+                self._thread = thread
+            self._calls.add(call)
+            if call.deadline.at < self._wakes_at:
                 self._changed.notify()
 
     def end(self, call: Call) -> None:

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
-import structlog
-
 from exporter.api.errors import PayloadError
 from exporter.api.filenames import file_name
 from exporter.api.values import amount, number, ratio, reason, text, timestamp
+from exporter.log import get_logger
 from exporter.model import JOB_ID, File, Job, ListedJob, ListPage, State
 
 _STATES: Final[Mapping[str, State]] = {
@@ -60,7 +59,7 @@ _MERGED_STATE: Final = (
 )
 _MOST_UNHEARD_OF: Final = 100
 
-_log = structlog.get_logger(__name__)
+_log = get_logger()
 _unheard_of: set[str] = set()
 
 
@@ -156,7 +155,7 @@ def _unknown(value: str) -> State:
     shown = value[:50]
     if shown not in _unheard_of and len(_unheard_of) < _MOST_UNHEARD_OF:
         _unheard_of.add(shown)
-        _log.warning("the API sent a state that this exporter has not heard of; it is shown as Unknown", state=shown)
+        _log.warning("The API sent a state that this exporter has not heard of; it is shown as Unknown", state=shown)
     return State.UNKNOWN
 
 

@@ -22,8 +22,6 @@ from exporter.api.connection import POOLS, serving
 from exporter.api.deadline import Call, Deadline
 from exporter.api.errors import ApiError, CallTimeoutError, ConnectError, HttpError, PayloadError, TlsError
 
-__all__ = ["LARGEST_REPLY", "ClosedBeforeReplyError", "Deadline", "Reply", "TlsSettings", "Transport"]
-
 LARGEST_REPLY: Final = 64 * 1024 * 1024
 _PIECE: Final = 256 * 1024
 # No connection, or one that broke: what else goes wrong is a reply that is not HTTP.

@@ -26,9 +26,8 @@ _VARIABLES: Final = {
     "clusters[0].base_url": _URL,
     "clusters[0].jobs": _JOBS,
 }
-_WHAT_TO_DO: Final = (
-    f"write one (config.example.yaml shows how), name another with --config.file, or set {_KEY} and {_CLUSTER}"
-)
+_WRITE_ONE: Final = "write one (config.example.yaml shows how), or name another with --config.file"
+_WHAT_TO_DO: Final = f"{_WRITE_ONE}, or set {_KEY} and {_CLUSTER}"
 
 
 class ConfigError(Exception):
@@ -62,16 +61,20 @@ class Loader:
         self._path = path
         self._environ = environ
         self._mapping: Mapping[str, Any] | None = None
+        self._advice = _WRITE_ONE
         self._directory = Path.cwd() if path is None else path.absolute().parent
         self._files = FileReader()
         self._lists = JobLists()
+        self._loaded: tuple[Document, int, Config] | None = None
         self._good: tuple[Document, int, Config] | None = None
 
     @classmethod
     def at_default(cls, path: Path, environ: Mapping[str, str]) -> Loader:
         """Use the file at the default path, or where there is none the environment, if it says anything."""
         from_environment = not os.path.lexists(path) and bool(environ.get(_KEY) or environ.get(_CLUSTER))
-        return cls(None if from_environment else path, environ)
+        loader = cls(None if from_environment else path, environ)
+        loader._advice = _WHAT_TO_DO
+        return loader
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Loader:
@@ -94,8 +97,12 @@ class Loader:
             problems += outside(from_pydantic(error), document.unreadable)
         if problems or config is None:
             raise ConfigError(self._report(problems, document))
-        self._good = document, mode, config
+        self._loaded = document, mode, config
         return self._gather(document, config, credentials)
+
+    def accept(self) -> None:
+        """Take what was loaded last for good: it is in force now."""
+        self._good = self._loaded
 
     def load_last_good(self) -> Loaded | None:
         """Read again what the last good configuration names, after `load` refused a newer one.
@@ -122,7 +129,7 @@ class Loader:
             content = self._files.read(str(self._path.absolute()), LARGEST)
         except FileError as error:
             text = f"{self._path}: {error}"
-            raise ConfigError((f"{text}; {_WHAT_TO_DO}" if error.vanished else text,)) from None
+            raise ConfigError((f"{text}; {self._advice}" if error.vanished else text,)) from None
         return read_document(content.data), content.mode
 
     def _credentials(self, document: Document, mode: int) -> Credentials:

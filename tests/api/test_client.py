@@ -444,7 +444,7 @@ def test_nothing_is_left_behind(clients: Clients) -> None:
     def use(number: int) -> None:
         api = clients.client(server.url if number % 3 else server.url.replace(str(server.port), "1"))
         try:
-            api.progress("1", soon(0.2))
+            api.progress("1", soon(10))
         except ConnectError:
             pass
         finally:

@@ -74,6 +74,7 @@ def test_beside_a_bad_file_the_last_good_configuration_follows_its_keys_and_list
     place.write("list", '["1"]')
     loader = listing(place, "list")
     loader.load()
+    loader.accept()
     place.write("config.yaml", "clusters: [")
     errors(loader)
     place.write("key", "rotated")
@@ -90,5 +91,7 @@ def test_there_is_no_last_good_configuration_before_the_first_or_without_its_key
     loader = place.configure(cluster())
     assert loader.load_last_good() is None
     loader.load()
+    assert loader.load_last_good() is None
+    loader.accept()
     (place.directory / "key").unlink()
     assert loader.load_last_good() is None

@@ -153,7 +153,9 @@ def test_changes_are_noticed_by_content_through_swapped_links(plain: Night, tmp_
             "a word about the list", lambda: "the jobs that it held before stay watched" in exporter.log.read_text()
         )
         assert watched(exporter.scrape()) == {FIRST, SECOND, THIRD}
-        assert reloaded(exporter.scrape()) == 1
+        assert reloaded(exporter.scrape()) == 0
+        (lists / "a.yaml").write_text(f'- "{THIRD}"\n')
+        wait_for("the list is whole again", lambda: reloaded(exporter.scrape()) == 1)
 
         mounted.swap(config_yaml=text(FIRST)[:-30] + "{", key_txt=CANARY)
         wait_for("a failed reload", lambda: reloaded(exporter.scrape()) == 0)
