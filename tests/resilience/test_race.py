@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.support.program import wait_for
 from tests.support.rig import Rig
 
 RELOADS = 1000
+PAUSE = 50
 SCRAPERS = 2
 OLD_JOBS, NEW_JOBS = JOBS[2:6], JOBS[4:8]
 OTHER = "in01-other"
@@ -53,6 +55,10 @@ def is_new(text: str) -> bool:
     return new
 
 
+def _one_more(seen: list[int], which: int, before: int) -> bool:
+    return seen[which] > before
+
+
 def test_each_body_is_of_one_configuration(plain: Night, tmp_path: Path) -> None:
     plain.api.add(*(JobScript(job.job_id, job.collection_name, job.files) for job in OLD_JOBS), cluster=OTHER)
     texts = [yaml.safe_dump(configuration(plain, new=new)) for new in (False, True)]
@@ -71,8 +77,12 @@ def test_each_body_is_of_one_configuration(plain: Night, tmp_path: Path) -> None
         with ThreadPoolExecutor(SCRAPERS) as pool:
             scrapers = [pool.submit(scrape) for _ in range(SCRAPERS)]
             for number in range(RELOADS):
-                path.write_text(texts[(number + 1) % 2])
+                new = (number + 1) % 2
+                path.write_text(texts[new])
                 assert rig.backend.reload() == ()
+                if number % PAUSE in (0, 1):
+                    # A scrape follows what it is overtaken by, so that one of either ends only where there is time.
+                    wait_for("a scrape of this configuration", partial(_one_more, seen, new, seen[new]))
             done.set()
         for scraper in scrapers:
             scraper.result()
