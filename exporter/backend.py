@@ -11,7 +11,7 @@ from exporter import __version__
 from exporter.api.errors import ApiError
 from exporter.config.load import ConfigError, Loaded, Loader
 from exporter.debug import explain
-from exporter.exposition import Body, Exposition, render_once
+from exporter.exposition import Body, Exposition, own_body, render_once
 from exporter.log import get_logger
 from exporter.model import Source
 from exporter.scrape import Configured, Fleet, Target, budget
@@ -59,8 +59,7 @@ class Backend:
     def metrics(self, timeout_header: str | None, scope: Literal["all", "exporter"]) -> Body:
         """All clusters and the exporter's own metrics, or the latter alone."""
         if scope == "exporter":
-            with self._lock:
-                return self._exposition.body((), self._own.registry)
+            return own_body(self._own.registry)
         return self._scrape(timeout_header, None)
 
     def probe(self, target: str, job_id: str | None, timeout_header: str | None) -> Body:

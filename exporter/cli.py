@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from exporter import __revision__, __version__
+from exporter.allocator import share_arenas
 from exporter.api.client import ApiSettings, ImportApi
 from exporter.api.errors import ApiError
 from exporter.backend import Backend
@@ -23,13 +24,12 @@ from exporter.flags import NAME, Flags, parse
 from exporter.health import answers
 from exporter.journal import LogJournal
 from exporter.log import ChangeLog, configure, get_logger
-from exporter.memory import share_arenas
 from exporter.scrape import Fleet
 from exporter.selfmetrics import SelfMetrics
 from exporter.watch.settings import Clock
 from exporter.web.listen import ListenError
 from exporter.web.server import Server, ServerSettings
-from exporter.web.threads import in_thread
+from exporter.web.threads import in_thread, repeat
 from exporter.web.webconfig import WebConfigError, WebConfigFile
 
 DEFAULT_CONFIG = "config.yaml"
@@ -138,7 +138,9 @@ async def _serve(flags: Flags, backend: Backend) -> None:
 
     loop.add_signal_handler(signal.SIGHUP, reload)
     interval = flags.auto_reload_interval
-    watching = loop.create_task(_reload_when_changed(backend, interval)) if interval else None
+    look = partial(in_thread, backend.reload_if_changed)
+    what = "Looking for changes of the configuration"
+    watching = loop.create_task(repeat(interval, look, what)) if interval else None
     log.info("Listening", version=__version__, addresses=" ".join(server.addresses))
     if flags.demo:
         _invite(server.addresses[0], settings)
@@ -147,16 +149,6 @@ async def _serve(flags: Flags, backend: Backend) -> None:
     if watching is not None:
         watching.cancel()
     await server.stop(GRACE)
-
-
-async def _reload_when_changed(backend: Backend, interval: float) -> None:
-    while True:
-        await asyncio.sleep(interval)
-        try:
-            await in_thread(backend.reload_if_changed)
-        except Exception:
-            # A fault of ours must not end the looking for changes.
-            log.exception("Looking for changes of the configuration failed")
 
 
 def _invite(address: str, settings: ServerSettings) -> None:

@@ -204,6 +204,11 @@ class Exposition:
         return self._shelves[view.cluster_id]
 
 
+def own_body(own: Collector) -> Body:
+    """The exporter's own metrics alone: asks no exposition, so that it is there whatever scrapes are doing."""
+    return Body(join(()), tuple(own.collect()))
+
+
 def render_once(files: FilePolicy, clusters: Sequence[ClusterView], jobs: Sequence[JobView]) -> Body:
     """A body of jobs that nobody keeps watching, such as the one that `/probe` was asked for, and of clusters."""
     exposition = Exposition(files, lambda _cluster_id, _job_id: None)

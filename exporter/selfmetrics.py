@@ -59,7 +59,7 @@ class SelfMetrics:
         )
         self._reload_successful = Gauge(
             "zilliz_import_exporter_config_last_reload_successful",
-            "Whether the configuration was valid when it was last loaded.",
+            "Whether the configuration, and the job lists that it names, were valid when they were last loaded.",
             registry=self.registry,
         )
         self._reload_success_time = Gauge(

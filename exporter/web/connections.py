@@ -253,7 +253,8 @@ class Connection(web.RequestHandler):
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """What aiohttp calls an unhandled exception, as one line."""
-        log.error("Connection failed", peer=_peer(self._wire), about=str(args[0]), error=repr(kw.get("exc_info")))
+        about = str(args[0]) % args[1:]
+        log.error("Connection failed", peer=_peer(self._wire), about=about, exc_info=kw.get("exc_info"))
 
     def _refuse(self) -> None:
         log.debug("Request head too large", peer=_peer(self._wire))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from exporter.log import get_logger
 from exporter.web.auth import Authenticator, TooManyChecksError, parse_basic
 from exporter.web.routes import Answer, Request, text
-from exporter.web.threads import in_thread
+from exporter.web.threads import in_thread, repeat
 from exporter.web.tls import allowed
 from exporter.web.webconfig import WebConfig, WebConfigError, WebConfigFile
 
@@ -36,14 +36,16 @@ class Entry:
         """Reads the file for the first time. Raises WebConfigError."""
         if self._file is not None:
             self._apply(await in_thread(self._file.load))
-            for warning in self.config.warnings:
-                log.warning("Web configuration", warning=warning)
+            self._warn()
+
+    def _warn(self) -> None:
+        for warning in self.config.warnings:
+            log.warning("Web configuration", warning=warning)
 
     async def keep_current(self, interval: float) -> None:
         """Looks every `interval` seconds for changed content, until cancelled."""
-        while self._file is not None:
-            await asyncio.sleep(interval)
-            await self.refresh(self._file)
+        if self._file is not None:
+            await repeat(interval, partial(self.refresh, self._file), "Looking for changes of the web configuration")
 
     async def refresh(self, file: WebConfigFile) -> None:
         """Takes over what changed. What cannot serve changes nothing, and is logged until it is the same again."""
@@ -63,6 +65,7 @@ class Entry:
         self._told = ()
         self._apply(fresh)
         log.info("The web configuration was reloaded")
+        self._warn()
 
     def objection(self, certificate: Mapping[str, Any] | None) -> str | None:
         """Why a client with that verified certificate (None: it showed none) may not connect; None if it may."""

@@ -31,9 +31,11 @@ def count(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in their two largest units: `0.25 s`, `42 s`, `3 m 20 s`, `2 d 4 h`; never negative."""
+    """Seconds in their two largest units: `< 0.01 s`, `0.25 s`, `42 s`, `3 m 20 s`, `2 d 4 h`; never negative."""
     if seconds < 0:
         return "0 s"
+    if seconds < 0.01:
+        return "< 0.01 s"
     if seconds < 10:
         return f"{seconds:.2g} s"
     left = int(seconds)

@@ -7,7 +7,6 @@ import errno
 import socket
 import ssl
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,7 +20,7 @@ from exporter.web.connections import SERVER_NAME, Connection, Connections, Limit
 from exporter.web.entry import Entry
 from exporter.web.listen import address, listen, readable
 from exporter.web.routes import Answer, Backend, Request, Routes, text
-from exporter.web.threads import in_thread
+from exporter.web.threads import in_thread, unfailing
 from exporter.web.urls import Urls
 
 log = get_logger()
@@ -97,24 +96,27 @@ class Server:
         await self._registry.drain(grace)
 
     async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            await readable(listener)
-            try:
-                client, (peer, *_) = await loop.sock_accept(listener)
-            except OSError as error:
-                await self._could_not_accept(error)
-                continue
-            try:
-                await self._registry.room()
-            except asyncio.CancelledError:
-                client.close()
-                raise
-            connection = Connection(self._manager, self._registry, self._admit)
-            opening = loop.create_task(self._open(client, connection, peer))
-            self._opening.add(opening)
-            opening.add_done_callback(self._opening.discard)
-            connection.open(opening)
+            await unfailing(partial(self._accept_one, listener), "Accepting a connection")
+
+    async def _accept_one(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        await readable(listener)
+        try:
+            client, (peer, *_) = await loop.sock_accept(listener)
+        except OSError as error:
+            await self._could_not_accept(error)
+            return
+        try:
+            await self._registry.room()
+        except asyncio.CancelledError:
+            client.close()
+            raise
+        connection = Connection(self._manager, self._registry, self._admit)
+        opening = loop.create_task(self._open(client, connection, peer))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+        connection.open(opening)
 
     async def _open(self, client: socket.socket, connection: Connection, peer: str) -> None:
         context = self._entry.config.tls
@@ -170,8 +172,8 @@ class Server:
                 await exchange.send(refusal)
             else:
                 await self._routes.answer(asked, exchange.send)
-        except Exception as error:  # noqa: BLE001 - the last boundary: a bug costs one answer, not the exporter
-            _report(request, error)
+        except Exception as error:
+            log.error("Request failed", path=request.raw_path.partition("?")[0], exc_info=error)  # noqa: TRY400 - one line
             await exchange.fail()
         finally:
             connection.answered()
@@ -241,13 +243,6 @@ def _response(answer: Answer) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status, headers=answer.headers)
     response.content_length = answer.length
     return response
-
-
-def _report(request: web.BaseRequest, error: Exception) -> None:
-    """One line for whoever mends the bug: what, and where it was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    log.error("Request failed", path=request.raw_path.partition("?")[0], error=repr(error), where=where)
 
 
 def _begin(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:

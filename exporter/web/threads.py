@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
+
+from exporter.log import get_logger
+
+log = get_logger()
 
 T = TypeVar("T")
 
@@ -42,6 +46,21 @@ async def in_thread(function: Callable[[], T]) -> T:
 
     threading.Thread(target=run, name="web", daemon=True).start()
     return await outcome
+
+
+async def repeat(interval: float, action: Callable[[], Awaitable[None]], what: str) -> None:
+    """Does something every `interval` seconds until cancelled; see `unfailing`."""
+    while True:
+        await asyncio.sleep(interval)
+        await unfailing(action, what)
+
+
+async def unfailing(action: Callable[[], Awaitable[None]], what: str) -> None:
+    """Does something once; a fault of ours is logged, so that the task that goes on doing it does not end unheard."""
+    try:
+        await action()
+    except Exception:
+        log.exception(f"{what} failed")
 
 
 async def iterate_in_threads(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
