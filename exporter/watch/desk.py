@@ -10,7 +10,8 @@ from collections.abc import Collection
 
 from exporter.api.deadline import Deadline
 from exporter.api.errors import ApiError, CallTimeoutError
-from exporter.model import ErrorClass, Job, ListPage, id_order
+from exporter.model import ErrorClass, Job, ListPage
+from exporter.watch.lists import USUAL_FADES, Lists
 from exporter.watch.memory import JobMemory
 from exporter.watch.plan import Turn
 from exporter.watch.rounds import Listing, Query, Round
@@ -21,7 +22,6 @@ from exporter.watch.view import ClusterView
 DOWN = frozenset({ErrorClass.TIMEOUT, ErrorClass.CONNECT, ErrorClass.TLS, ErrorClass.AUTH, ErrorClass.HTTP})
 RECHECK_SHARE = 0.1
 RECHECK_CREDIT = 60.0
-USUAL_FADES = 0.95
 
 
 class Desk:
@@ -43,15 +43,10 @@ class Desk:
         self._late: set[Query] = set()
         self._suspect: ErrorClass | None = None
         self._up: bool | None = None
-        self._reading: ListReading | None = None
-        self._listing: Listing | None = None
-        self._listed_at: float | None = None
-        self._first_list_read = False
+        self._lists = Lists()
         self._lone_call_is_job = False
         # How long an answer takes at most, as lately seen.
         self._usual_seconds = 0.0
-        self._usual_page_seconds = 0.0
-        self._omitted = 0
         self._recheck_credit = 1.0
         self._credited_at = at.monotonic
         self._untold: list[tuple[str, ApiError | None]] = []
@@ -71,17 +66,12 @@ class Desk:
 
     @property
     def _asking(self) -> bool:
-        return bool(self._queries) or self._listing is not None
+        return bool(self._queries) or self._lists.listing is not None
 
     def reconfigure(self, settings: Settings, *, other_api: bool) -> None:
         """Go on under another configuration; running rounds follow it. `other_api`: what was learnt of it is void."""
         at = self._clock.now()
-        if settings.lists != self.settings.lists or settings.single_page != self.settings.single_page:
-            self._reading = None
-            self._listed_at = None
-        if not settings.lists:
-            self._omitted = 0
-            self._first_list_read = False
+        self._lists.reconfigure(self.settings, settings)
         if other_api:
             self._suspect = None
         self.settings = settings
@@ -119,12 +109,10 @@ class Desk:
         # One kind of call that always fails must not keep the other from showing that the API is back.
         jobs_first = alone and self._lone_call_is_job and any(waiter.wanted for waiter in rounds)
         self._lone_call_is_job = alone and not jobs_first
-        if waiting and self._listing is None and not jobs_first:
+        if waiting and self._lists.listing is None and not jobs_first:
             for waiter in waiting:
                 waiter.wants_list = False
-            until = max(waiter.began + (waiter.deadline - waiter.began) / 2 for waiter in waiting)
-            self._listing = Listing(until, waiting)
-            return self._listing
+            return self._lists.open(waiting)
         for waiter in rounds:
             while waiter.queue:
                 job_id = waiter.queue.popleft()
@@ -196,56 +184,32 @@ class Desk:
 
     def start_listing(self) -> ListReading:
         """The reading to go on with: that of the last scrape where it was not complete."""
-        if self._reading is None:
-            self._reading = ListReading(self.settings.lists, self.settings.single_page)
-            self._listed_at = self._clock.monotonic()
-        return self._reading
+        return self._lists.start(self.settings, self._clock.monotonic())
 
     def take_page(self, listing: Listing, reading: ListReading, outcome: ListPage | ApiError) -> bool:
         """Take in one page of the list; whether to go on with it."""
         listing.call = None
-        if self._listing is not listing or self._reading is not reading:
+        if self._lists.listing is not listing or self._lists.reading is not reading:
             return False
         if isinstance(outcome, ApiError):
             self._list_failed(listing, outcome)
             return False
         self._list_said(listing, None)
-        self._take_jobs(listing, reading, outcome)
+        at = self._clock.now()
+        if self._lists.take(outcome, self.memory, self.settings, at):
+            self._fill_all(at.monotonic)
         return True
 
-    def _take_jobs(self, listing: Listing, reading: ListReading, page: ListPage) -> None:
-        at = self._clock.now()
-        listing.pages += 1
-        self._usual_page_seconds = max(at.monotonic - listing.call_began, USUAL_FADES * self._usual_page_seconds)
-        unfinished = [name for name in reading.add(page) if not name.listed.state.finished]
-        known = [name for name in unfinished if name.listed.job_id in self.memory]
-        new = [name for name in unfinished if name.listed.job_id not in self.memory]
-        room = 0 if reading.complete else max(0, self.settings.max_jobs - self.memory.unfinished_discovered())
-        new = sorted(new, key=lambda name: id_order(name.listed.job_id), reverse=True)[:room]
-        reading.early.update(name.listed.job_id for name in new)
-        self.memory.discover(known + new, at)
-        if new:
-            self._fill_all(at.monotonic)
-
     def too_late_for_a_page(self, listing: Listing) -> bool:
-        """Whether a further page would be cut off by the list's part of the scrape; the first is always tried."""
-        return listing.pages > 0 and self._clock.monotonic() + self._usual_page_seconds > listing.deadline
+        """Whether a further page would be cut off by the list's part of the scrape."""
+        return self._lists.too_late_for_a_page(listing, self._clock.monotonic())
 
     def end_listing(self, listing: Listing) -> None:
-        """Let the scrapes go that wait for the list; where its reading is complete, choose what is watched."""
-        if self._listing is not listing:
+        """Let the scrapes go that wait for the list, and ask what a complete reading makes be watched."""
+        if self._lists.listing is not listing:
             return
-        self._listing = None
-        reading = self._reading
-        if reading is not None and reading.complete:
-            self._reading = None
-            at = self._clock.now()
-            inherited = not self._first_list_read and bool(reading.jobs)
-            max_jobs = self.settings.max_jobs
-            self._omitted = self.memory.choose_discovered(
-                reading.jobs, max_jobs, at, early=reading.early, inherited=inherited
-            )
-            self._first_list_read = self._first_list_read or bool(reading.jobs)
+        at = self._clock.now()
+        if self._lists.end(self.memory, self.settings, at):
             self._fill_all(at.monotonic)
         for waiter in listing.rounds:
             waiter.settle()
@@ -254,17 +218,14 @@ class Desk:
         """Give up what this round waits for and what is past its deadline."""
         for query in [query for query in waiter.joined if query.overdue(now)]:
             self._time_out(query)
-        listing = self._listing
-        if listing is not None and listing.call is not None and now >= listing.call.at and waiter in listing.rounds:
+        listing = self._lists.listing
+        if listing is not None and now >= self._lists.deadline(waiter):
             self._list_failed(listing, CallTimeoutError("the list did not answer within half of the scrape's time"))
             self.end_listing(listing)
 
     def next_deadline(self, waiter: Round) -> float:
         """When something that the round waits for is out of time, or the round itself (monotonic)."""
-        listing = self._listing
-        if listing is not None and listing.call is not None and waiter in listing.rounds:
-            return min(waiter.next_deadline(), listing.call.at)
-        return waiter.next_deadline()
+        return min(waiter.next_deadline(), self._lists.deadline(waiter))
 
     def close(self, ending: Round, now: float) -> ClusterView | None:
         """End the round if all is known or its time is over, and say how it went; None if it goes on.
@@ -276,8 +237,7 @@ class Desk:
         self._rounds.remove(ending)
         for query in list(ending.joined):
             self._leave(ending, query)
-        if self._listing is not None and ending in self._listing.rounds:
-            self._listing.rounds.remove(ending)
+        self._lists.leave(ending)
         if ending.counted:
             self._weigh(ending)
         view = ClusterView(
@@ -285,7 +245,7 @@ class Desk:
             up=self._up,
             jobs=self.memory.counts(),
             waiting=len((ending.wanted | ending.left) & ending.due),
-            omitted=self._omitted,
+            omitted=self._lists.omitted,
             scrape_duration=(now if ending.ended is None else ending.ended) - ending.began,
         )
         if ending.counted:
@@ -329,22 +289,13 @@ class Desk:
             waiter.settle()
         in_order = [job_id for _, job_id in order if job_id in waiter.wanted]
         waiter.queue = deque(dict.fromkeys([*in_order, *waiter.wanted]))
-        if waiter.only is None and not waiter.list_seen and self._list_due(now):
+        if waiter.only is None and not waiter.list_seen and self._lists.due(self.settings, now):
             waiter.list_seen = True
             waiter.await_more()
-            if self._listing is None:
+            if self._lists.listing is None:
                 waiter.wants_list = True
             else:
-                self._listing.rounds.append(waiter)
-
-    def _list_due(self, now: float) -> bool:
-        if not self.settings.lists:
-            return False
-        return (
-            self._reading is not None
-            or self._listed_at is None
-            or now - self._listed_at >= self.settings.refresh_interval
-        )
+                self._lists.listing.rounds.append(waiter)
 
     def _rechecks(self, now: float) -> int | None:
         share = self.settings.requests_per_second * RECHECK_SHARE

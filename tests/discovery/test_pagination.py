@@ -76,7 +76,7 @@ def test_the_jobs_watched_are_right_or_the_rest_is_counted(server: Server, max_j
     bench.api.states = {job_id: server.state(job_id) for job_id in server.ids()}
     scrapes = 1
     view = bench.scrape()
-    while bench.watch._desk._reading is not None:
+    while bench.watch._desk._lists.reading is not None:
         view = bench.scrape()
         scrapes += 1
         assert scrapes <= 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ import yaml
 
 from tests.support.program import Program, wait_for
 
-BINARY = "prometheus"
+BINARIES = ["prometheus", *filter(None, [os.environ.get("PROMETHEUS3")])]
+"""The system's Prometheus and, where $PROMETHEUS3 is the path of one, a Prometheus 3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,10 @@ class Prometheus(Program):
     """Runs on a free loopback port with its data under `directory`, which should be a tmp_path of the test.
 
     `config` is prometheus.yml as text or as data; `rules` are files copied beside it and loaded as rule files.
-    `binary` may name another Prometheus than the system's.
+    `binary` may name another Prometheus than `Prometheus.binary`, which is the system's unless a test chooses.
     """
+
+    binary = BINARIES[0]
 
     def __init__(
         self,
@@ -42,7 +46,7 @@ class Prometheus(Program):
         directory: Path,
         *,
         rules: tuple[Path, ...] = (),
-        binary: str = BINARY,
+        binary: str | None = None,
         arguments: tuple[str, ...] = (),
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -54,7 +58,7 @@ class Prometheus(Program):
         self.write(config)
         super().__init__(
             (
-                binary,
+                binary or self.binary,
                 f"--config.file={self.config_file}",
                 f"--storage.tsdb.path={directory / 'data'}",
                 "--web.listen-address=127.0.0.1:0",
