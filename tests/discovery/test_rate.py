@@ -37,8 +37,8 @@ def test_more_jobs_than_the_rate_can_ask_take_turns_within_the_budget(api: Simul
         for _ in range(6):
             began = time.monotonic()
             lines = service.lines("1.5")
-            # The budget is 1 s; a second more is for a slow machine.
-            assert time.monotonic() - began < 2
+            # The budget is 1 s; the rest is for a slow machine.
+            assert time.monotonic() - began < 4
             assert set(samples(lines, "job_up").values()) == {1}
             waiting += samples(lines, "cluster_jobs_waiting").values()
     assert busiest_second(request.at for request in api.requests) <= RATE
