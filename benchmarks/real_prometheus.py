@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.programs import Api, Measured, configuration, exporter, simulated_api
 from benchmarks.scrapes import LATENCY
 from benchmarks.table import Row
-from tests.support.prometheus import BINARY, Prometheus, scrape_config
+from tests.support.prometheus import BINARIES, Prometheus, scrape_config
 
 PART = "A real Prometheus, scrape_duration_seconds and scrape_samples_scraped"
 INTERVAL = "3s"
@@ -22,8 +22,8 @@ SCRAPES = 4
 
 def seen_by_prometheus(directory: Path) -> Iterator[Row]:
     """1,000 unfinished jobs, then some 600,000 samples of which 1 % are of unfinished jobs; the jobs stand still."""
-    if shutil.which(BINARY) is None:
-        yield Row(PART, "scrapes", 0, "scrapes", f"{BINARY}: absent, it is not on the PATH", None)
+    if shutil.which(BINARIES[0]) is None:
+        yield Row(PART, "scrapes", 0, "scrapes", f"{BINARIES[0]}: absent, it is not on the PATH", None)
         return
     with (
         simulated_api(1000, latency=LATENCY, speed=0.001) as api,
