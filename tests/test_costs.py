@@ -118,13 +118,17 @@ def test_what_changed_is_rendered_and_what_finished_stays_compressed(accounts: A
     assert changed.runs > REFRESHED_ONLY
 
 
-def test_a_finished_job_that_expires_costs_the_block_that_it_was_in(accounts: Accounts) -> None:
+def test_a_finished_job_that_expires_costs_the_block_that_it_was_in_and_at_most_a_small_one(accounts: Accounts) -> None:
     accounts.scrape()
     # The oldest of the finished jobs ended twelve hours before the start, the next one 216 seconds later.
     accounts.passes(12 * HOUR - 100)
     assert accounts.scrape().blocks == 0
     accounts.waits(200)
-    assert accounts.scrape() == Costs(calls=UNFINISHED, runs=REFRESHED_ONLY, blocks=1)
+    expired = accounts.scrape()
+    # How the first scrape was cut into blocks depends on when its answers came: one of less than half may be left over,
+    # which joins the one that is opened, and both together may be too much for one.
+    assert 1 <= expired.blocks <= 2
+    assert expired == Costs(calls=UNFINISHED, runs=REFRESHED_ONLY, blocks=expired.blocks)
 
 
 def test_a_recheck_with_an_equal_answer_renders_only_its_time(api: SimulatedApi) -> None:
