@@ -1,4 +1,4 @@
-"""Basic authentication: bcrypt beside the event loop, equal work for every name, results remembered safely."""
+"""Basic authentication: bcrypt beside the event loop, every name treated alike, results remembered safely."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections import Counter, OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import bcrypt
 
@@ -22,7 +23,7 @@ _DUMMY = b"." * 53
 
 
 class TooManyChecksError(Exception):
-    """More passwords are waiting to be checked than is reasonable."""
+    """More passwords are waiting to be checked than is reasonable; this one was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,14 @@ class Authenticator:
         self._dummy = b""
         self._accepted: OrderedDict[bytes, None] = OrderedDict()
         self._rejected: OrderedDict[bytes, None] = OrderedDict()
-        self._locks: dict[str | None, asyncio.Lock] = {}
-        self._waiting: Counter[str] = Counter()
+        self._checks: dict[bytes, asyncio.Task[bool]] = {}
+        self._queues: dict[str, deque[asyncio.Task[bool]]] = {}
+        self._turn = asyncio.Lock()
+        self._pretending = 0
 
     def set_users(self, users: Mapping[str, bytes]) -> None:
         """Replaces the users. Results for hashes that are no longer there are never found again."""
         self._users = dict(users)
-        self._locks = {user: self._locks.get(user, asyncio.Lock()) for user in (*users, None)}
         # Names that do not exist cost as much as the dearest one that does.
         cost = max((int(hashed.split(b"$")[2]) for hashed in users.values()), default=10)
         self._dummy = b"$2b$%02d$" % cost + _DUMMY
@@ -76,9 +78,10 @@ class Authenticator:
     async def check(self, credentials: Credentials, peer: str) -> bool:
         """Whether name and password go together. Raises TooManyChecksError.
 
-        One check at a time for each user, and one for all names that are none; whoever was right before is right
-        at once. `peer` is where the client is: only so many checks wait for each, so that a flood from one address
-        keeps nobody else from logging in. A password above 72 bytes, which bcrypt would cut off, is wrong.
+        Whoever was right before is right at once. One check is made at a time, in turn for each address (`peer`) that
+        asks, and only so many wait for each: a flood from one address keeps no other from logging in and takes no more
+        than one core, and names that exist wait as long as others. What is one too many is refused when another check
+        is done, so that it looks like a wrong guess. A password above 72 bytes, which bcrypt would cut off, is wrong.
         """
         known = self._users.get(credentials.user)
         hashed = known or self._dummy
@@ -88,18 +91,46 @@ class Authenticator:
             return True
         if key in self._rejected:
             return False
-        if self._waiting[peer] >= _MOST_WAITING_FROM_ONE or self._waiting.total() >= _MOST_WAITING:
-            raise TooManyChecksError
-        self._waiting[peer] += 1
-        try:
-            async with self._locks[credentials.user if known else None]:
-                if key in self._accepted or key in self._rejected:
-                    return key in self._accepted
-                right = await in_thread(lambda: _matches(credentials.password, hashed)) and known is not None
-        finally:
-            self._waiting -= Counter({peer: 1})  # unlike a plain subtraction this forgets who has none left
+        if (check := self._checks.get(key)) is None:
+            queue = self._queues.get(peer, deque())
+            if len(queue) >= _MOST_WAITING_FROM_ONE or len(self._checks) >= _MOST_WAITING:
+                await self._pretend()
+                raise TooManyChecksError
+            before = queue[-1] if queue else None
+            check = asyncio.create_task(
+                self._decide(key, credentials.password, hashed, before, exists=known is not None)
+            )
+            self._checks[key] = check
+            self._queues[peer] = queue
+            queue.append(check)
+            check.add_done_callback(partial(self._decided, key, peer))
+        return await asyncio.shield(check)
+
+    async def _pretend(self) -> None:
+        """Waits until a check is done, but never in such numbers that the waiting itself is a burden."""
+        if self._pretending < _MOST_WAITING:
+            self._pretending += 1
+            try:
+                await asyncio.wait(self._checks.values(), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                self._pretending -= 1
+
+    async def _decide(
+        self, key: bytes, password: bytes, hashed: bytes, before: asyncio.Task[bool] | None, *, exists: bool
+    ) -> bool:
+        if before is not None:
+            await asyncio.wait((before,))
+        async with self._turn:
+            right = await in_thread(lambda: _matches(password, hashed)) and exists
         _remember(self._accepted if right else self._rejected, key)
         return right
+
+    def _decided(self, key: bytes, peer: str, check: asyncio.Task[bool]) -> None:
+        del self._checks[key]
+        queue = self._queues[peer]
+        queue.remove(check)
+        if not queue:
+            del self._queues[peer]
 
 
 def _matches(password: bytes, hashed: bytes) -> bool:

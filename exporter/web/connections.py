@@ -7,19 +7,19 @@ import logging
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 
 from exporter.log import get_logger
+from exporter.web.routes import Answer, text
 
 log = get_logger()
 
 SERVER_NAME = "zilliz-import-exporter"
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nServer: zilliz-import-exporter\r\n"
-    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
-)
+_LINGER = 1.0
 
 
 def connection_limit() -> int:
@@ -114,12 +114,17 @@ class Connections:
 class Connection(web.RequestHandler):
     """One client's connection: aiohttp's parser and keep-alive, with a deadline on everything a client does.
 
-    `admit` sees the transport first and says why this client may not come in, or None. The deadlines end with the
-    connection, not with the last write, so that one which is closed but not read does not stay.
+    `admit` sees the transport first and says why this client may not come in, or None; `unread` answers a request
+    whose head is too large. The deadlines end with the connection, not with the last write, so that one which is
+    closed but not read does not stay.
     """
 
     def __init__(
-        self, manager: web.Server, registry: Connections, admit: Callable[[asyncio.Transport], str | None]
+        self,
+        manager: web.Server,
+        registry: Connections,
+        admit: Callable[[asyncio.Transport], str | None],
+        unread: Callable[[], Answer],
     ) -> None:
         limits = registry.limits
         super().__init__(
@@ -127,7 +132,7 @@ class Connection(web.RequestHandler):
             loop=asyncio.get_running_loop(),
             access_log=cast(logging.Logger, None),
             auto_decompress=False,
-            lingering_time=1.0,
+            lingering_time=_LINGER,
             max_line_size=limits.line_size,
             max_field_size=limits.line_size,
             max_headers=limits.header_count,
@@ -135,12 +140,14 @@ class Connection(web.RequestHandler):
         self._registry = registry
         self._limits = limits
         self._admit = admit
+        self._unread = unread
         self._wire: asyncio.Transport | None = None
         self._opening: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._waits = True
         self._last = False
         self._received = 0
+        self._refused = False
         self._ended = False
 
     @property
@@ -174,7 +181,7 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._ended:
+        if self._ended or self._refused:
             return
         if self._waits:
             if not self._received:
@@ -246,7 +253,11 @@ class Connection(web.RequestHandler):
         log.debug("Malformed request", peer=_peer(self._wire), error=type(exc).__name__)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was under way")
-        response = web.Response(status=status, text="Malformed request.\n" if status == 400 else "Internal error.\n")
+        if isinstance(exc, LineTooLong):
+            answer = self._unread()
+        else:
+            answer = text(status, "Malformed request." if status == 400 else "Internal error.")
+        response = web.Response(status=answer.status, body=answer.body, headers=answer.headers)
         response.headers["Server"] = SERVER_NAME
         response.force_close()
         return response
@@ -259,9 +270,12 @@ class Connection(web.RequestHandler):
     def _refuse(self) -> None:
         log.debug("Request head too large", peer=_peer(self._wire))
         if self._wire is not None:
-            self._wire.write(_TOO_LARGE)
-        self._last = True
-        self.force_close()
+            self._wire.write(_closing(self._unread()))
+            if self._wire.can_write_eof():
+                self._wire.write_eof()
+        # Closed at once, with the rest of the head unread, it would be reset, which can cost the client the answer.
+        self._refused = True
+        self._within(_LINGER, "its request head is too large")
 
     def _within(self, seconds: float, reason: str) -> None:
         self._cancel_timer()
@@ -277,6 +291,14 @@ class Connection(web.RequestHandler):
         self._ended = True
         self._cancel_timer()
         self._registry.remove(self)
+
+
+def _closing(answer: Answer) -> bytes:
+    """An answer as it is sent where nothing of the request was parsed, and with which the connection ends."""
+    headers = {**answer.headers, "Content-Length": answer.length, "Server": SERVER_NAME, "Connection": "close"}
+    lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join((*lines, "", "")).encode() + cast(bytes, answer.body)
 
 
 def _peer(transport: asyncio.Transport | None) -> str:

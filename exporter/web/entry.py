@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from exporter.log import get_logger
+from exporter.log import ChangeLog, get_logger
 from exporter.web.auth import Authenticator, TooManyChecksError, parse_basic
 from exporter.web.routes import Answer, Request, text
 from exporter.web.threads import in_thread, repeat
@@ -29,6 +29,7 @@ class Entry:
         self._clock = clock
         self._authenticator = Authenticator()
         self._bucket: _Bucket | None = None
+        self._flood = ChangeLog()
         self._told: tuple[str, ...] = ()
         self.config = WebConfig()
 
@@ -85,8 +86,14 @@ class Entry:
             if credentials is not None and await self._authenticator.check(credentials, peer):
                 return None
         except TooManyChecksError:
-            return text(503, "Too many passwords are being checked.", **{"Retry-After": "1"})
+            self._flood.failing(None, None, "Too many passwords at once; what cannot be checked is refused", peer=peer)
         return text(401, "Name and password are required.", **_CHALLENGE)
+
+    def unread(self) -> Answer:
+        """The answer to a request with a head too large to be read, and so without a password."""
+        if self._authenticator.required:
+            return text(401, "Name and password are required, in a request head of 16 KiB at most.", **_CHALLENGE)
+        return text(400, "The request head is too large.")
 
     def _apply(self, config: WebConfig) -> None:
         if config.rate_limit != self.config.rate_limit:

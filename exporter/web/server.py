@@ -112,7 +112,7 @@ class Server:
         except asyncio.CancelledError:
             client.close()
             raise
-        connection = Connection(self._manager, self._registry, self._admit)
+        connection = Connection(self._manager, self._registry, self._admit, self._entry.unread)
         opening = loop.create_task(self._open(client, connection, peer))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)

@@ -42,6 +42,8 @@ def test_only_the_right_name_and_password_get_in(config_file: Path, tmp_path: Pa
         "no password": basic(USER, ""),
         "72 bytes and more": basic(USER, PASSWORD + "x" * 80),
         "6 kB": basic(USER, "x" * 4500),
+        "longer than a header may be": basic(USER, "x" * 8000),
+        "longer than a head may be": basic(USER, "x" * 100_000),
         "not base64": "Basic !!!!",
         "no colon": "Basic " + base64.b64encode(b"prometheus").decode(),
         "not UTF-8": "Basic " + base64.b64encode(b"\xff:\xff").decode(),
@@ -55,8 +57,6 @@ def test_only_the_right_name_and_password_get_in(config_file: Path, tmp_path: Pa
             status, body = door.ask(headers={"Authorization": header} if header is not None else {})
             assert status == 401, name
             assert b"zilliz_import" not in body
-        # Longer than any head may be: refused before it is looked at.
-        assert door.ask(headers={"Authorization": basic(USER, "x" * 100_000)})[0] in (400, 431)
         assert door.ask(headers=RIGHT)[0] == 200
         door.assert_calm()
         log = door.log.read_text()
@@ -112,8 +112,7 @@ def test_100_wrong_passwords_a_second_hold_up_no_scrape_with_the_right_one(
                 guesser.join()
         # Some 30 ms where nothing else runs; a machine that has other things to do may add to it.
         assert slowest < 3
-        assert set(seen) <= {401, 503}
-        assert seen.count(401) > 5
+        assert set(seen) == {401}
         assert len(seen) > 100
         door.assert_calm()
 
@@ -124,12 +123,14 @@ def test_a_flood_from_one_address_keeps_nobody_else_from_logging_in(
     """A scraper that the exporter has not seen yet, since it restarted, is checked although a flood is waiting."""
     stop = threading.Event()
     flooded = threading.Event()
+    answered: list[int] = []
 
     def guess(first: int) -> None:
         number = first
         while not stop.is_set():
             number += 100
-            if door.ask("/", headers={"Authorization": basic(USER, f"guess{number}")})[0] == 503:
+            answered.append(door.ask("/", headers={"Authorization": basic(USER, f"guess{number}")})[0])
+            if len(answered) > 100:
                 flooded.set()
 
     with Door(config_file, tmp_path, guarded, address="127.0.0.1:0") as door:
@@ -145,6 +146,8 @@ def test_a_flood_from_one_address_keeps_nobody_else_from_logging_in(
             stop.set()
             for guesser in guessers:
                 guesser.join()
+        assert set(answered) == {401}
+        assert door.log.read_text().count("Too many passwords at once") == 1
 
 
 def test_users_and_certificates_are_re_read_while_it_runs(config_file: Path, site: Site, tmp_path: Path) -> None:

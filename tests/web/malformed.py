@@ -1,4 +1,4 @@
-"""Requests that no server may answer with anything but a refusal: 400, 404, 431 or the end of the connection."""
+"""Requests that no server may answer with anything but a refusal: 400, 404 or the end of the connection."""
 
 from __future__ import annotations
 

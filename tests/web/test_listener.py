@@ -203,7 +203,7 @@ def test_malformed_requests_are_refused_and_nothing_is_scraped(
     backend = FakeBackend()
     with running(backend, SMALL) as server:
         answer = send(server, request_head)
-        assert set(statuses(answer)) <= {400, 404, 431}
+        assert set(statuses(answer)) <= {400, 404}
         assert len(statuses(answer)) <= 1
         assert b"aiohttp" not in answer
         assert b"Python" not in answer
