@@ -6,7 +6,6 @@ The hours before the scrapes are backfilled: windows of two hours are read. Scra
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,10 +22,7 @@ from tests.grafana.scenario import SELF_HOSTED, ZILLIZ_CLOUD, everything
 from tests.support.feed import EXPORTER_INSTANCE, JOB, Feed, FeedServer
 from tests.support.prometheus import Prometheus, Sample
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(not (shutil.which("prometheus") and shutil.which("promtool")), reason="needs Prometheus"),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.needs("prometheus", "promtool")]
 
 HISTORY = 2.7 * 3600
 BACKFILLED_EVERY = 60

@@ -218,20 +218,24 @@ def test_a_job_that_hangs_is_a_timeout_when_the_budget_ends_and_the_others_are_c
     assert bench.ups()["2"] is None
 
 
-def test_a_call_that_never_returns_ends_with_its_scrape_and_its_late_answer_is_ignored() -> None:
+def test_a_call_that_never_returns_ends_with_its_scrape_and_its_late_answer_is_ignored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     bench = Bench("1")
     stuck = threading.Event()
     answer = bench.api.progress
-    bench.api.progress = lambda job_id, deadline, **more: (stuck.wait(LONG), answer(job_id, deadline))[1]  # type: ignore[method-assign]
+    monkeypatch.setattr(
+        bench.api, "progress", lambda job_id, deadline, **more: (stuck.wait(LONG), answer(job_id, deadline))[1]
+    )
     bench.scrape(0.1)
     assert bench.ups() == {"1": ErrorClass.TIMEOUT}
     stuck.set()
     bench.api.wait_for("1")
-    bench.api.progress = answer  # type: ignore[method-assign]
+    monkeypatch.setattr(bench.api, "progress", answer)
     assert bench.ups() == {"1": ErrorClass.TIMEOUT}
 
 
-def test_calls_that_never_return_never_outnumber_the_concurrency() -> None:
+def test_calls_that_never_return_never_outnumber_the_concurrency(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(*map(str, range(10)), concurrency=3)
     stuck = threading.Event()
     started: list[str] = []
@@ -241,7 +245,7 @@ def test_calls_that_never_return_never_outnumber_the_concurrency() -> None:
         stuck.wait(LONG)
         raise ConnectError("late")
 
-    bench.api.progress = hang  # type: ignore[method-assign]
+    monkeypatch.setattr(bench.api, "progress", hang)
     for _ in range(5):
         view = bench.scrape(0.05)
     assert len(started) == 3
@@ -484,10 +488,10 @@ def test_a_list_that_hangs_costs_no_job_its_turn_and_gets_half_of_the_budget() -
     assert ("list", ErrorClass.TIMEOUT) in bench.journal.lines
 
 
-def test_a_list_whose_call_never_returns_is_given_up_at_half_of_the_budget() -> None:
+def test_a_list_whose_call_never_returns_is_given_up_at_half_of_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = discovering("1")
     stuck = threading.Event()
-    bench.api.list_page = lambda *_, **__: (stuck.wait(LONG), page())[1]  # type: ignore[method-assign]
+    monkeypatch.setattr(bench.api, "list_page", lambda *_, **__: (stuck.wait(LONG), page())[1])
     view = bench.scrape(0.2)
     assert bench.ups() == {"1": None}
     assert view.up is False
@@ -593,7 +597,7 @@ def test_a_scrape_follows_a_configuration_that_changes_under_way() -> None:
     assert bench.ups() == {"1": None, "3": None}
 
 
-def test_a_fault_of_ours_costs_one_job_its_answer_and_no_more() -> None:
+def test_a_fault_of_ours_costs_one_job_its_answer_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench("1", "2")
     answer = bench.api.progress
 
@@ -602,7 +606,7 @@ def test_a_fault_of_ours_costs_one_job_its_answer_and_no_more() -> None:
             raise ZeroDivisionError("a bug")
         return answer(job_id, deadline)
 
-    bench.api.progress = broken  # type: ignore[method-assign]
+    monkeypatch.setattr(bench.api, "progress", broken)
     bench.scrape()
     assert bench.ups() == {"1": None, "2": ErrorClass.PAYLOAD}
 
@@ -700,7 +704,7 @@ def test_a_job_that_one_reload_drops_and_the_next_brings_back_is_asked_again_by_
     assert bench.api.asked == {"1": 3, "2": 1}
 
 
-def test_a_call_that_could_not_be_answered_in_time_is_not_begun() -> None:
+def test_a_call_that_could_not_be_answered_in_time_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench("1", "2", rate=1.0)
     answer = bench.api.progress
 
@@ -708,7 +712,7 @@ def test_a_call_that_could_not_be_answered_in_time_is_not_begun() -> None:
         bench.shift += 2.0
         return answer(job_id, deadline)
 
-    bench.api.progress = slow  # type: ignore[method-assign]
+    monkeypatch.setattr(bench.api, "progress", slow)
     view = bench.scrape(5.0)
     assert bench.ups() == {"1": None}
     assert view.waiting == 1

@@ -23,7 +23,7 @@ def at(seconds: float) -> Moment:
 
 
 def watched(source: Source = Source.CONFIG, **changes: object) -> Watched:
-    return replace(Watched(job_id="1", source=source, first_seen=EPOCH), **changes)  # type: ignore[arg-type]
+    return replace(Watched(job_id="1", source=source, first_seen=EPOCH), **changes)  # type: ignore[arg-type]  # of any field
 
 
 def job(state: State, completed_at: float | None = None) -> Job:
