@@ -14,7 +14,7 @@ settings.register_profile("same", derandomize=True, deadline=None, suppress_heal
 settings.register_profile("explore", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-PROGRAMS = ("prometheus", "promtool", "prometheus-alertmanager", "amtool", "chromium")
+PROGRAMS = ("prometheus", "promtool", "prometheus-alertmanager", "amtool", "chromium", "curl", "openssl")
 
 
 def pytest_report_header() -> str:

@@ -94,7 +94,9 @@ class Loader:
         try:
             config = Config.model_validate(document.data, context={"directory": self._directory})
         except ValidationError as error:
-            problems += outside(from_pydantic(error), document.unreadable)
+            found = from_pydantic(error, Config)
+            # What is wrong with the document as a whole, the rules say.
+            problems += outside((problem for problem in found if problem.location), document.unreadable)
         if problems or config is None:
             raise ConfigError(self._report(problems, document))
         self._loaded = document, mode, config
@@ -152,7 +154,8 @@ class Loader:
         )
 
     def _report(self, problems: Iterable[Problem], document: Document) -> tuple[str, ...]:
-        texts = report(problems, document.lines, "the configuration" if self._path is None else str(self._path))
+        named = "the configuration" if self._path is None else str(self._path)
+        texts = report(problems, document.lines, named, Config)
         if self._path is None and self._mapping is None:
             return tuple(_in_variables(text) for text in texts)
         return texts

@@ -6,23 +6,13 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
 from pydantic import BaseModel, ValidationError
-
-from exporter.config.schema import Cluster, Config, Discovery, Files, Scrape, TlsConfig
 
 Location = tuple[str | int, ...]
 
 MOST: Final = 100
-_SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
-    "": Config,
-    "clusters": Cluster,
-    "discovery": Discovery,
-    "tls_config": TlsConfig,
-    "scrape": Scrape,
-    "files": Files,
-}
 # A key is shown only if it looks like one: in `{api_key:abc}` the key, as YAML reads it, holds the secret.
 _LOOKS_LIKE_A_KEY = re.compile(r"[a-z][a-z_.-]{0,31}")
 _UNKNOWN = "<unknown key>"
@@ -34,6 +24,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "string_type": "must be text; put it in quotes",
     "tuple_type": "must be a list",
     "model_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of keys to values",
     "int_type": "must be a whole number",
     "int_parsing_size": "must be a smaller number",
     "float_type": "must be a number",
@@ -56,53 +47,63 @@ class Problem:
     sentence: str
 
 
-def from_pydantic(error: ValidationError) -> Iterator[Problem]:
-    """Say in our words what pydantic found, out of locations and types alone: its own texts show values."""
+def from_pydantic(error: ValidationError, root: type[BaseModel]) -> Iterator[Problem]:
+    """Say in our words what pydantic found in a document of model `root`.
+
+    Only locations and types of pydantic's errors are used: its own texts show values.
+    """
     for item in error.errors(include_url=False, include_input=False):
         location = tuple(item["loc"])
         if item["type"] == "extra_forbidden":
-            yield Problem(location, _unknown_key(location))
+            yield Problem(location, _unknown_key(location, _sections(root)))
         elif item["type"] == "missing":
             yield Problem(location, _REQUIRED[str(location[-1])])
-        elif location:  # what is wrong with the document as a whole, the rules say
+        else:
+            # Of a key that takes text or a number, pydantic's location names the alternative, too.
+            location = tuple(part for part in location if part not in ("str", "int"))
             yield Problem(location, _SENTENCES.get(item["type"], "is not valid").format(**item.get("ctx", {})))
 
 
 def report(
-    problems: Iterable[Problem], lines: Mapping[Location, int], document: str, names: Collection[str] = ()
+    problems: Iterable[Problem],
+    lines: Mapping[Location, int],
+    document: str,
+    root: type[BaseModel],
+    names: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Write one line per problem, in the order of the document, at most `MOST` and a line that counts the rest.
 
-    `document` names what is wrong where a problem is about the whole; `names` are keys to show whatever they look like.
+    `document` names what is wrong where a problem is about the whole, `root` is its model; `names` are keys to show
+    whatever they look like.
     """
+    known = {name for model in _sections(root).values() for name in model.model_fields} | {*names}
 
     def order(problem: Problem) -> tuple[int, str, str]:
-        return _line(problem.location, lines) or 0, path(problem.location, names), problem.sentence
+        return _line(problem.location, lines) or 0, _path(problem.location, known), problem.sentence
 
     texts = []
     for problem in sorted(set(problems), key=order):
         line = _line(problem.location, lines)
-        where = path(problem.location, names) or document
+        where = _path(problem.location, known) or document
         texts.append(f"{where}: {problem.sentence}" + (f" (line {line})" if line else ""))
     if len(texts) > MOST:
         texts[MOST:] = [f"and {len(texts) - MOST} more errors"]
     return tuple(texts)
 
 
-def path(location: Location, names: Collection[str] = ()) -> str:
-    """Write a location as `clusters[1].jobs[0]`; what does not look like a key and is none of `names` is not shown."""
+def _path(location: Location, known: Collection[str]) -> str:
+    """Write a location as `clusters[1].jobs[0]`; what neither is known nor looks like a key is not shown."""
     text = ""
     for part in location:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += ("." if text else "") + (part if part in names or _is_shown(part) else _UNKNOWN)
+            text += ("." if text else "") + (part if _is_shown(part, known) else _UNKNOWN)
     return text
 
 
-def _is_shown(key: str) -> bool:
-    known = {name for model in _SECTIONS.values() for name in model.model_fields}
-    return _LOOKS_LIKE_A_KEY.fullmatch(key) is not None or (":" not in key and bool(_near(key, known)))
+def _is_shown(key: str, known: Collection[str]) -> bool:
+    return key in known or _LOOKS_LIKE_A_KEY.fullmatch(key) is not None or (":" not in key and bool(_near(key, known)))
 
 
 def _near(key: str, known: Iterable[str]) -> list[str]:
@@ -117,14 +118,24 @@ def _line(location: Location, lines: Mapping[Location, int]) -> int | None:
     return None
 
 
-def _unknown_key(location: Location) -> str:
+def _sections(model: type[BaseModel], name: str = "") -> dict[str, type[BaseModel]]:
+    """The models that a document consists of, by the key that holds them."""
+    found = {name: model}
+    for key, field in model.model_fields.items():
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                found |= _sections(part, key)
+    return found
+
+
+def _unknown_key(location: Location, sections: Mapping[str, type[BaseModel]]) -> str:
     names = [part for part in location if isinstance(part, str)]
     key, section = names[-1], names[-2] if len(names) > 1 else ""
-    known = [*_SECTIONS[section].model_fields]
+    known = [*sections[section].model_fields]
     near = _near(key, known)
     if near:
         return f'is not a known key; did you mean "{near[0]}"?'
-    homes = [name for name, model in _SECTIONS.items() if key in model.model_fields]
+    homes = [name for name, model in sections.items() if key in model.model_fields]
     if homes:
         return f"does not belong here; it belongs in {_place(homes[0])}"
     return f"is not a known key; known here are {', '.join(known)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from exporter.config.document import LARGEST, read_document
 from exporter.config.duration import parse_duration
 from exporter.config.files import FileError, FileReader
-from exporter.config.problems import Location, Problem, report
+from exporter.config.problems import Location, Problem, from_pydantic, report
 from exporter.web.tls import CURVES, SUITES, TLS13_SUITES, VERSIONS, TlsError, TlsMaterial, server_context
 
 _LARGEST_PEM = 1024 * 1024
@@ -87,13 +86,18 @@ class WebConfigFile:
             try:
                 parsed = _WebConfig.model_validate({} if document.data is None else document.data)
             except ValidationError as error:
-                problems += _from_pydantic(error)
+                problems += from_pydantic(error, _WebConfig)
         maker = _Maker(self._path.parent.absolute(), self._files, content.mode, problems)
         config = maker.make(parsed) if parsed is not None else None
         self._again = maker.again
         if problems or config is None:
-            raise WebConfigError(report(problems, document.lines, str(self._path), _names(document.lines)))
+            raise WebConfigError(self._told(problems, document.lines))
         return config
+
+    def _told(self, problems: Iterable[Problem], lines: Mapping[Location, int]) -> tuple[str, ...]:
+        users = {str(place[1]) for place in lines if len(place) == 2 and place[0] == "basic_auth_users"}
+        names = {user for user in users if _USER_NAME.fullmatch(user)} | {*_HEADERS}
+        return report(problems, lines, str(self._path), _WebConfig, names)
 
     def changed(self) -> bool:
         """Whether loading may have another outcome than the last time, be it that the content of a file differs."""
@@ -308,47 +312,3 @@ class _Maker:
     def _tls_problem(self, key: str, sentence: str, index: int | None = None) -> None:
         place: Location = ("tls_server_config", key)
         self.problems.append(Problem(place if index is None else (*place, index), sentence))
-
-
-def _names(places: Iterable[Location]) -> set[str]:
-    """The keys of the document that are no secret although they may not look like keys of ours."""
-    known = {name for model in (_WebConfig, _Tls, _Http, _RateLimit) for name in model.model_fields} | {*_HEADERS}
-    users = (str(place[1]) for place in places if len(place) == 2 and place[0] == "basic_auth_users")
-    return known | {user for user in users if _USER_NAME.fullmatch(user)}
-
-
-def _from_pydantic(error: ValidationError) -> Iterator[Problem]:
-    for item in error.errors(include_url=False, include_input=False):
-        location = tuple(item["loc"])
-        if item["type"] == "extra_forbidden":
-            yield Problem(location, _unknown(location))
-        elif item["type"] == "literal_error":
-            yield Problem(location, f"must be {item['ctx']['expected']}")
-        else:
-            # The alternatives of a key that takes text or a number are part of pydantic's locations.
-            yield Problem(tuple(part for part in location if part not in ("str", "int")), _SENTENCES[item["type"]])
-
-
-_SENTENCES: Final[Mapping[str, str]] = {
-    "string_type": "must be text; put it in quotes",
-    "bool_type": "must be true or false",
-    "int_type": "must be a whole number",
-    "tuple_type": "must be a list",
-    "dict_type": "must be a mapping of keys to values",
-    "model_type": "must be a mapping of keys to values",
-}
-
-
-def _unknown(location: Location) -> str:
-    model: type[BaseModel] = _WebConfig
-    for part in location[:-1]:
-        inner = model.model_fields[str(part)].annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            model = inner
-    known = list(model.model_fields)
-    near = difflib.get_close_matches(str(location[-1]).lower().replace("-", "_"), known, n=1, cutoff=0.7)
-    return (
-        f'is not a known key; did you mean "{near[0]}"?'
-        if near
-        else f"is not a known key; known are {', '.join(known)}"
-    )
