@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Protocol
 
 from exporter.api.client import ApiSettings, Exchange
 from exporter.api.deadline import Deadline
-from exporter.api.errors import TlsError
 from exporter.api.limiter import Limiter, Limiters
 from exporter.config.load import Loaded
 from exporter.config.schema import Cluster, Scrape
-from exporter.config.secret import Secret
+from exporter.settings import api_settings, watch_settings
 from exporter.watch.cluster import Api, ClusterWatch, Journal
-from exporter.watch.memory import Named
-from exporter.watch.plan import Rules
 from exporter.watch.rounds import Round
-from exporter.watch.settings import Clock, Settings
-from exporter.watch.sources import ListTarget, list_targets
+from exporter.watch.settings import Clock
+from exporter.watch.sources import ListTarget
 from exporter.watch.view import ClusterView
 
 LONGEST_TIMEOUT = 300.0
-FINISHED_FOR_WITHOUT_DISCOVERY = 86_400.0
 
 
 class ExplainingApi(Api, Protocol):
@@ -147,7 +141,7 @@ class Fleet:
     def prepare(self, loaded: Loaded) -> Prepared:
         """Build what the configuration needs and does not have yet. Raises ApiError; nothing has changed then."""
         settings = {
-            cluster.cluster_id: _api_settings(cluster, loaded.keys.get(cluster.cluster_id))
+            cluster.cluster_id: api_settings(cluster, loaded.keys.get(cluster.cluster_id))
             for cluster in loaded.config.clusters
         }
         apis = {each: self._apis.get(each) or self._make_api(each) for each in settings.values()}
@@ -169,7 +163,7 @@ class Fleet:
         sharing = Counter(limiters)
         for cluster, limiter in zip(loaded.config.clusters, limiters, strict=True):
             api = prepared.apis[prepared.settings[cluster.cluster_id]]
-            settings = _watch_settings(cluster, loaded, limiter.rate / sharing[limiter])
+            settings = watch_settings(cluster, loaded, limiter.rate / sharing[limiter])
             watch = before.pop(cluster.cluster_id, None)
             if watch is None:
                 watch = ClusterWatch(settings, api, limiter, self._clock, self._journal)
@@ -211,70 +205,3 @@ class Fleet:
         """Drop all kept connections."""
         for api in self._apis.values():
             api.close()
-
-
-def _api_settings(cluster: Cluster, key: Secret | None) -> ApiSettings:
-    tls = cluster.tls_config
-    return ApiSettings(
-        cluster_id=cluster.cluster_id,
-        dialect=cluster.api,
-        base_url=cluster.base_url,
-        key=key,
-        db_name=cluster.db_name,
-        project_id=cluster.project_id,
-        region_id=cluster.region_id,
-        progress_path=cluster.progress_path,
-        concurrency=cluster.concurrency,
-        proxy_url=cluster.proxy_url,
-        ca_file=tls.ca_file,
-        cert_file=tls.cert_file,
-        key_file=tls.key_file,
-        server_name=tls.server_name,
-        insecure_skip_verify=tls.insecure_skip_verify,
-        tls_files=_digest(tls.ca_file, tls.cert_file, tls.key_file),
-    )
-
-
-def _digest(*paths: str | None) -> str:
-    """What the files hold, so that a rotated certificate makes for new connections. Raises TlsError."""
-    digest = hashlib.sha256()
-    for path in paths:
-        try:
-            content = b"" if path is None else Path(path).read_bytes()
-        except OSError as error:
-            raise TlsError(f"{path}: {error.strerror}") from None
-        digest.update(hashlib.sha256(content).digest())
-    return digest.hexdigest()
-
-
-def _watch_settings(cluster: Cluster, loaded: Loaded, requests_per_second: float) -> Settings:
-    scrape, discovery = loaded.config.scrape, cluster.discovery
-    named = Named(
-        jobs=cluster.jobs,
-        listed=loaded.listed.get(cluster.cluster_id, ()),
-        discovery=discovery is not None,
-        db_name=cluster.db_name or "",
-    )
-    rules = Rules(
-        fresh_for=scrape.fresh_for,
-        recheck_finished=scrape.recheck_finished,
-        max_age=scrape.max_age,
-        finished_for=FINISHED_FOR_WITHOUT_DISCOVERY if discovery is None else discovery.finished_for,
-        forgets_finished=cluster.api == "milvus",
-    )
-    settings = Settings(
-        cluster_id=cluster.cluster_id,
-        named=named,
-        rules=rules,
-        concurrency=cluster.concurrency,
-        requests_per_second=requests_per_second,
-        single_page=cluster.api == "milvus",
-    )
-    if discovery is None:
-        return settings
-    return replace(
-        settings,
-        lists=list_targets(discovery.databases, discovery.collections),
-        refresh_interval=discovery.refresh_interval,
-        max_jobs=discovery.max_jobs,
-    )

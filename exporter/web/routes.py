@@ -10,7 +10,7 @@ from functools import partial
 from typing import Literal, Protocol
 from urllib.parse import parse_qsl
 
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDictProxy
 
 from exporter.model import JOB_ID
 from exporter.web import status as status_page
@@ -289,11 +289,6 @@ def _fixed(answer: Answer) -> Handler:
         await send(answer)
 
     return handler
-
-
-def request_headers(pairs: Mapping[str, str]) -> CIMultiDictProxy[str]:
-    """Headers for a `Request` made by hand."""
-    return CIMultiDictProxy(CIMultiDict(pairs))
 
 
 def _unknown_cluster() -> Answer:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from multidict import CIMultiDict, CIMultiDictProxy
+
 from exporter.api.errors import ApiError
 from exporter.api.parse import job_from, list_page_from
 from exporter.api.verdict import reply_data
@@ -27,7 +29,7 @@ from exporter.scrape import budget
 from exporter.watch.view import JobView
 from exporter.web.auth import parse_basic
 from exporter.web.negotiate import accepts_gzip, choose_format
-from exporter.web.routes import Answer, Request, Routes, request_headers
+from exporter.web.routes import Answer, Request, Routes
 from exporter.web.urls import Urls
 from exporter.web.webconfig import WebConfigError, WebConfigFile
 from tests.support.strict import Exposed
@@ -120,7 +122,7 @@ def request(data: bytes) -> None:
 
     async def answer() -> None:
         backend = FakeBackend()
-        asked = Request("GET", target, request_headers({"Host": host, "Accept": accept}), "http")
+        asked = Request("GET", target, CIMultiDictProxy(CIMultiDict({"Host": host, "Accept": accept})), "http")
         await Routes(backend, Urls(), enable_lifecycle=True).answer(asked, send)
         for call, *arguments in backend.asked:
             assert call in ("metrics", "probe", "debug")
