@@ -192,9 +192,8 @@ class Desk:
         if self._lists.listing is not listing or self._lists.reading is not reading:
             return False
         if isinstance(outcome, ApiError):
-            self._list_failed(listing, outcome)
-            return False
-        self._list_said(listing, None)
+            return self._list_failed(listing, outcome)
+        self._list_said(listing, str(reading.next_page[0]), None)
         at = self._clock.now()
         if self._lists.take(outcome, self.memory, self.settings, at):
             self._fill_all(at.monotonic)
@@ -264,7 +263,7 @@ class Desk:
         self._troubled.difference_update(job_ids)
 
     def untold(self) -> list[tuple[str, ApiError | None]]:
-        """The troubles (a job id or `list`, and the error) and recoveries (None) since the last call."""
+        """The troubles (a job id or the name of a list, and the error) and recoveries (None) since the last call."""
         untold, self._untold = self._untold, []
         return untold
 
@@ -331,16 +330,23 @@ class Desk:
             self.memory.answered(query.job_id, outcome, at.monotonic if began is None else began, at)
             self.note(query.job_id, None)
 
-    def _list_failed(self, listing: Listing, error: ApiError) -> None:
-        """Take in a failure; a list whose time is over after some pages goes on next time, which is no failure."""
-        out_of_time = isinstance(error, CallTimeoutError) and self._clock.monotonic() >= listing.deadline
-        if not (out_of_time and listing.pages):
-            self._list_said(listing, error)
+    def _list_failed(self, listing: Listing, error: ApiError) -> bool:
+        """Take in a failure; whether to go on with the other lists, which an answer allows.
 
-    def _list_said(self, listing: Listing, error: ApiError | None) -> None:
+        A list whose time is over after some pages goes on next time, which is no failure, and so does one that was
+        asked too often.
+        """
+        out_of_time = isinstance(error, CallTimeoutError) and self._clock.monotonic() >= listing.deadline
+        if out_of_time and listing.pages:
+            return False
+        throttled = error.error is ErrorClass.RATE_LIMITED
+        self._list_said(listing, self._lists.name() if throttled else self._lists.skip(), error)
+        return not throttled and error.error not in DOWN
+
+    def _list_said(self, listing: Listing, subject: str, error: ApiError | None) -> None:
         for waiter in listing.rounds:
             waiter.list_results.append(None if error is None else error.error)
-        self.note("list", error)
+        self.note(subject, error)
         self._judge(None if error is None else error.error)
 
     def note(self, subject: str, error: ApiError | None) -> None:
@@ -400,4 +406,5 @@ class Desk:
             self.last_error = ""
         answers = ending.progress_results or ending.list_results
         usable = any(error is None or error is ErrorClass.NOT_FOUND for error in answers)
-        self._up = usable and all(error is None for error in ending.list_results)
+        lists_work = all(error is None for error in ending.list_results) and not self._lists.failing
+        self._up = usable and lists_work

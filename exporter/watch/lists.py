@@ -7,7 +7,7 @@ from exporter.watch.memory import JobMemory
 from exporter.watch.plan import Moment
 from exporter.watch.rounds import Listing, Round
 from exporter.watch.settings import Settings
-from exporter.watch.sources import ListReading
+from exporter.watch.sources import ListReading, ListTarget
 
 USUAL_FADES = 0.95
 
@@ -23,7 +23,10 @@ class Lists:
         self.omitted = 0
         """Jobs that the last complete reading named and `max_jobs` left out."""
         self._listed_at: float | None = None
-        self._first_is_read = False
+        # Something was read that was not settled yet, by choosing what is watched.
+        self._unsettled = False
+        # The lists that held a record in a complete reading.
+        self._known: set[ListTarget] = set()
         # How long a page takes at most, as lately seen.
         self._usual_seconds = 0.0
 
@@ -32,16 +35,16 @@ class Lists:
         if (now.lists, now.single_page) != (before.lists, before.single_page):
             self.reading = None
             self._listed_at = None
+        self._known.intersection_update(now.lists)
         if not now.lists:
             self.omitted = 0
-            self._first_is_read = False
 
     def due(self, settings: Settings, now: float) -> bool:
-        """Whether a scrape that begins now has the lists read."""
-        if not settings.lists:
-            return False
-        fresh = self._listed_at is not None and now - self._listed_at < settings.refresh_interval
-        return self.reading is not None or not fresh
+        """Whether a scrape that begins now has lists read: those that failed at every scrape, all as configured."""
+        return bool(settings.lists) and (self.reading is not None or not self._fresh(settings, now))
+
+    def _fresh(self, settings: Settings, now: float) -> bool:
+        return self._listed_at is not None and now - self._listed_at < settings.refresh_interval
 
     def open(self, waiting: list[Round]) -> Listing:
         """Let a worker read for these scrapes, for at most half of their time."""
@@ -50,9 +53,12 @@ class Lists:
         return self.listing
 
     def start(self, settings: Settings, now: float) -> ListReading:
-        """The reading to go on with: that of the last scrape where it was not complete."""
-        if self.reading is None:
-            self.reading = ListReading(settings.lists, settings.single_page)
+        """The reading to go on with: that of the last scrape where it was not complete, or where a list failed."""
+        if self.reading is not None and (self._fresh(settings, now) or not self.reading.complete):
+            self.reading.resume()
+        else:
+            left = None if self.reading is None else self.reading.left()
+            self.reading = ListReading(settings.lists, settings.single_page, left)
             self._listed_at = now
         return self.reading
 
@@ -63,6 +69,7 @@ class Lists:
             return False
         listing.pages += 1
         self._usual_seconds = max(at.monotonic - listing.call_began, USUAL_FADES * self._usual_seconds)
+        self._unsettled = True
         unfinished = [name for name in reading.add(page) if not name.listed.state.finished]
         known = [name for name in unfinished if name.listed.job_id in memory]
         new = [name for name in unfinished if name.listed.job_id not in memory]
@@ -82,13 +89,33 @@ class Lists:
         reading = self.reading
         if reading is None or not reading.complete:
             return False
-        self.reading = None
-        inherited = not self._first_is_read and bool(reading.jobs)
+        if not reading.failed:
+            self.reading = None
+        if not self._unsettled:
+            return False
+        self._unsettled = False
+        first = {job_id for target, ids in reading.ids() if target not in self._known for job_id in ids}
+        self._known.update(target for target, ids in reading.ids() if ids and target not in reading.failed)
         self.omitted = memory.choose_discovered(
-            reading.jobs, settings.max_jobs, at, early=reading.early, inherited=inherited
+            reading.jobs, settings.max_jobs, at, early=reading.early, inherited=first & reading.jobs.keys()
         )
-        self._first_is_read = self._first_is_read or bool(reading.jobs)
         return True
+
+    @property
+    def failing(self) -> bool:
+        """Whether a list failed and was not read since."""
+        return self.reading is not None and bool(self.reading.failed)
+
+    def name(self) -> str:
+        """Which list is read now."""
+        return "list" if self.reading is None or self.reading.complete else str(self.reading.next_page[0])
+
+    def skip(self) -> str:
+        """Leave the list that is read now, which failed, to the next scrape, and return its name."""
+        name = self.name()
+        if self.reading is not None and not self.reading.complete:
+            self.reading.skip()
+        return name
 
     def deadline(self, waiter: Round) -> float:
         """When the call under way, for which this scrape waits, is out of time; infinity if there is none."""

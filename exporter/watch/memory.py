@@ -115,15 +115,21 @@ class JobMemory:
             self._put(replace(watched, db_name=name.database or watched.db_name))
 
     def choose_discovered(
-        self, named: Mapping[str, NamedJob], max_jobs: int, at: Moment, *, inherited: bool, early: Collection[str] = ()
+        self,
+        named: Mapping[str, NamedJob],
+        max_jobs: int,
+        at: Moment,
+        *,
+        inherited: Collection[str] = (),
+        early: Collection[str] = (),
     ) -> int:
         """Settle which discovered jobs are watched after a reading of the list; return how many are left out.
 
-        Those that are watched only since this reading (`early`) have no precedence over others. `inherited`: what it
-        calls finished was so before this start, also of jobs that are taken up only after a later reading.
+        Those that are watched only since this reading (`early`) have no precedence over others. `inherited`: jobs of
+        lists that were read for the first time; what these call finished was so before, also where such a job is
+        taken up only after a later reading.
         """
-        if inherited:
-            self._inherited = {job_id for job_id, name in named.items() if name.listed.state.finished}
+        self._inherited.update(job_id for job_id in inherited if named[job_id].listed.state.finished)
         candidates = {
             job_id: name.listed.state.finished
             for job_id, name in named.items()
@@ -272,7 +278,6 @@ class JobMemory:
         self._counts[watched.source] += 1
         self._watched[job_id] = watched
         self._changed.add(job_id)
-        self._gone.discard(job_id)
         if watched.settled:
             self._unsettled.pop(job_id, None)
         else:

@@ -40,7 +40,8 @@ class Moment:
 class Watched:
     """What is remembered of one job. Times are monotonic seconds, except `first_seen` and `refreshed` (epoch).
 
-    `inherited`: finished already in the first list after start. `tried_at`: when the last attempt began,
+    `inherited`: finished already when its list was first read. `listed_finished`: what the list last said before the
+    first answer, and from then on that answer. `tried_at`: when the last attempt began,
     answered or not. `state` and `completed_at` are those of the last answer, `job` is that answer.
     `ended_at`: when it finished. `vanished_at`: when the API first did not know an unfinished job.
     `forgotten`: the API does not know a job that was seen finished.
@@ -107,6 +108,7 @@ def answered(watched: Watched, job: Job, began: float, at: Moment, rules: Rules,
     now_watched = replace(
         watched,
         collection_name=job.collection_name or watched.collection_name,
+        listed_finished=job.state.finished,
         tried_at=began,
         error=None,
         answered_at=at.monotonic,

@@ -6,7 +6,8 @@ a job means nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -22,6 +23,11 @@ class ListTarget:
 
     database: str = ""
     collection: str = ""
+
+    def __str__(self) -> str:
+        parts = ["list", f"collection {self.collection}", f"database {self.database}"]
+        given = (True, self.collection, self.database)
+        return " of ".join(part for part, wanted in zip(parts, given, strict=True) if wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,19 @@ def list_targets(databases: Iterable[str], collections: Iterable[str]) -> tuple[
     )
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
+class _Place:
+    """How far one list was read: the page to ask for next, and the ids that it named so far.
+
+    `failures`: how often that page failed.
+    """
+
+    target: ListTarget
+    page: int = 1
+    ids: set[str] = field(default_factory=set)
+    failures: int = 0
+
+
 class ListReading:
     """One reading of all lists, which may go on over several scrapes.
 
@@ -48,24 +66,31 @@ class ListReading:
     of this reading named them, before it was decided which are.
     """
 
-    targets: tuple[ListTarget, ...]
-    single_page: bool
-    jobs: dict[str, NamedJob] = field(default_factory=dict)
-    early: set[str] = field(default_factory=set)
-    pages_read: int = 0
-    _target: int = 0
-    _page: int = 1
-    _ids_of_target: set[str] = field(default_factory=set)
+    def __init__(
+        self, targets: tuple[ListTarget, ...], single_page: bool, left: Mapping[ListTarget, _Place] | None = None
+    ) -> None:
+        self.jobs: dict[str, NamedJob] = {}
+        self.early: set[str] = set()
+        self.pages_read = 0
+        self._single_page = single_page
+        self._places = tuple((left or {}).get(target) or _Place(target) for target in targets)
+        self._pending = deque(self._places)
+        self._failed: list[_Place] = []
 
     @property
     def complete(self) -> bool:
-        """Whether every list was read to its end, or to the most pages that one reading may take."""
-        return self._target >= len(self.targets) or self.pages_read >= PAGES_PER_READING
+        """Whether every list was read as far as it could be, or to the most pages that one reading may take."""
+        return not self._pending or self.pages_read >= PAGES_PER_READING
+
+    @property
+    def failed(self) -> frozenset[ListTarget]:
+        """The lists that failed and were not read since."""
+        return frozenset(place.target for place in self._places if place.failures)
 
     @property
     def next_page(self) -> tuple[ListTarget, int]:
-        """The list and the page number (from 1) to ask for next."""
-        return self.targets[self._target], self._page
+        """The list and the page number (from 1) to ask for next; not of a complete reading."""
+        return self._pending[0].target, self._pending[0].page
 
     def add(self, page: ListPage) -> list[NamedJob]:
         """Take in the page that `next_page` named, move on, and return the jobs that it names for the first time.
@@ -73,22 +98,43 @@ class ListReading:
         A list ends where a page brings no id that the list had not brought yet, and nowhere else: a server may hand
         out fewer records than were asked for, and its `count` may be that of this page.
         """
-        database = self.targets[self._target].database
-        new_in_list = [record for record in page.jobs if record.job_id not in self._ids_of_target]
-        self._ids_of_target.update(record.job_id for record in new_in_list)
+        place = self._pending[0]
+        new_in_list = [record for record in page.jobs if record.job_id not in place.ids]
+        place.ids.update(record.job_id for record in new_in_list)
+        place.failures = 0
         found = []
         for record in new_in_list:
             if record.job_id not in self.jobs:
-                self.jobs[record.job_id] = NamedJob(record, database)
+                self.jobs[record.job_id] = NamedJob(record, place.target.database)
                 found.append(self.jobs[record.job_id])
         self.pages_read += 1
-        if new_in_list and not self.single_page:
-            self._page += 1
+        if new_in_list and not self._single_page:
+            place.page += 1
         else:
-            self._target += 1
-            self._page = 1
-            self._ids_of_target = set()
+            self._pending.popleft()
         return found
+
+    def skip(self) -> None:
+        """Leave the list that `next_page` names, which failed, so that it does not hold up the others."""
+        self._pending[0].failures += 1
+        self._failed.append(self._pending.popleft())
+
+    def resume(self) -> None:
+        """Read the lists that failed again, after those that are left."""
+        self._pending.extend(self._failed)
+        self._failed.clear()
+
+    def left(self) -> Mapping[ListTarget, _Place]:
+        """Where to begin next time in lists that failed: at the page that did, or, if it did so again, at page 1."""
+        return {
+            place.target: place if place.failures == 1 else _Place(place.target, failures=place.failures)
+            for place in self._failed
+        }
+
+    def ids(self) -> Iterator[tuple[ListTarget, Collection[str]]]:
+        """What each list named so far."""
+        for place in self._places:
+            yield place.target, place.ids
 
 
 def choose(finished: Mapping[str, bool], watched: Iterable[str], max_jobs: int) -> set[str]:

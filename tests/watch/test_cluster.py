@@ -22,6 +22,7 @@ from exporter.api.errors import (
     HttpError,
     NotFoundError,
     RateLimitedError,
+    TlsError,
 )
 from exporter.api.limiter import Limiter
 from exporter.model import ErrorClass, Job, ListedJob, ListPage, Source, State
@@ -45,6 +46,7 @@ class FakeApi:
         self.errors: dict[str, ApiError] = {}
         self.down: ApiError | None = None
         self.pages: Callable[[int], ListPage] = lambda _: ListPage(())
+        self.lists: dict[str, Callable[[int], ListPage]] = {}
         self.most_at_once = 0
         self.deadlines: dict[str, float] = {}
         self._at_once = 0
@@ -84,8 +86,8 @@ class FakeApi:
         database: str = "",
         sent: Callable[[], None] | None = None,
     ) -> ListPage:
-        self._call("list", deadline)
-        return self.pages(page)
+        self._call(f"list {collection}".rstrip(), deadline)
+        return self.lists.get(collection, self.pages)(page)
 
     def close(self) -> None:
         pass
@@ -543,6 +545,92 @@ def test_a_list_interrupted_by_an_error_goes_on_from_the_page_it_reached() -> No
     bench.scrape()
     bench.scrape()
     assert asked[:4] == [1, 2, 2, 3]
+
+
+def failing(error: ApiError) -> Callable[[int], ListPage]:
+    def answer(_: int) -> ListPage:
+        raise error
+
+    return answer
+
+
+def two_lists(**settings: Any) -> Bench:
+    """Discovery in the collections `bad` and `good`, read once in a minute; `good` names one unfinished job."""
+    bench = Bench(
+        named=Named(discovery=True),
+        lists=(ListTarget(collection="bad"), ListTarget(collection="good")),
+        refresh_interval=60.0,
+        single_page=True,
+        **settings,
+    )
+    bench.api.lists["good"] = lambda _: page("1")
+    return bench
+
+
+@pytest.mark.parametrize("error", [CodeError("code 100"), HttpError("HTTP 500"), TlsError("no")])
+def test_a_list_that_fails_keeps_the_cluster_down_and_costs_the_other_lists_nothing(error: ApiError) -> None:
+    bench = two_lists()
+    bench.api.lists["bad"] = failing(error)
+    assert [bench.scrape().up for _ in range(5)] == [False] * 5
+    assert bench.api.asked["list bad"] >= 4
+    assert bench.ups() == {"1": None}
+    assert bench.api.asked["list good"] == 1
+    bench.shift = 60
+    assert [bench.scrape().up for _ in range(2)] == [False] * 2
+    assert bench.api.asked["list good"] == 2
+    assert set(bench.journal.lines) == {("list of collection bad", error.error)}
+    bench.api.lists["bad"] = lambda _: page("2")
+    assert bench.scrape().up is True
+    bench.scrape()
+    assert bench.ups() == {"1": None, "2": None}
+    assert ("list of collection bad", None) in bench.journal.lines
+
+
+def test_a_list_that_hangs_holds_up_the_others_for_one_scrape() -> None:
+    bench = two_lists()
+    with bench.api.holding("list bad"):
+        assert bench.scrape(0.2).up is False
+        assert bench.api.asked["list good"] == 0
+        bench.scrape(0.2)
+        assert bench.api.asked["list good"] == 1
+    assert bench.ups() == {"1": None}
+
+
+def test_a_list_whose_later_page_always_fails_is_read_from_its_beginning_again() -> None:
+    bench = discovering()
+    first = page(*(f"old-{job}" for job in range(100)))
+    asked: list[int] = []
+
+    def pages(number: int) -> ListPage:
+        asked.append(number)
+        if number == 2:
+            raise CodeError("code 1")
+        return first
+
+    bench.api.pages = pages
+    for _ in range(5):
+        bench.scrape()
+    assert asked == [1, 2, 2, 1, 2, 2, 1, 2]
+    first = page("new")
+    bench.scrape()
+    bench.scrape()
+    assert "new" in bench.ups()
+
+
+def test_what_a_list_added_by_a_reload_calls_finished_was_so_before() -> None:
+    bench = two_lists()
+    bench.api.states = {"old": State.FAILED, "run": State.FAILED}
+    bench.scrape()
+    bench.api.lists["added"] = lambda _: ListPage((*page("old", state=State.FAILED).jobs, *page("run").jobs))
+    lists = (*bench.settings.lists, ListTarget(collection="added"))
+    bench.watch.reconfigure(replace(bench.settings, lists=lists), bench.api, bench.limiter)
+    bench.scrape()
+    assert bench.ups() == {"1": None, "run": None}
+    bench.api.lists["good"] = lambda _: page("1", "failed", state=State.FAILED)
+    bench.api.states["failed"] = State.FAILED
+    bench.shift = 60
+    bench.scrape()
+    assert bench.ups() == {"1": None, "run": None, "failed": None}
 
 
 def test_jobs_finished_before_the_start_are_asked_once_and_after_the_unfinished_ones() -> None:

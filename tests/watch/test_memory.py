@@ -129,18 +129,37 @@ def test_an_expired_configured_job_is_shown_as_expired_when_its_time_is_over() -
 def test_reading_the_list_again_changes_nothing_that_is_shown() -> None:
     watch = memory(discovery=True)
     jobs = {str(number): named(str(number)) for number in range(10)}
-    watch.choose_discovered(jobs, 500, at(0), inherited=False)
+    watch.choose_discovered(jobs, 500, at(0))
     for job_id in jobs:
         watch.answered(job_id, job(job_id, State.COMPLETED), 1, at(1))
     watch.changes(1)
-    watch.choose_discovered(jobs, 500, at(2), inherited=False)
+    watch.choose_discovered(jobs, 500, at(2))
     assert watch.changes(2) == ([], [])
+
+
+def test_a_job_that_one_reload_drops_and_the_next_brings_back_is_forgotten_in_between() -> None:
+    watch = memory("1")
+    watch.answered("1", job("1"), 1, at(1))
+    assert shown(watch, 1) == {"1"}
+    watch.reconfigure(Named(), RULES, at(2))
+    watch.reconfigure(Named(jobs=("1",)), RULES, at(3))
+    assert watch.changes(4) == ([], ["1"])
+    watch.answered("1", job("1"), 5, at(5))
+    assert shown(watch, 5) == {"1"}
+
+
+def test_a_job_that_its_list_called_finished_too_early_vanishes_like_any_other() -> None:
+    watch = memory(discovery=True)
+    watch.choose_discovered({"1": named("1", State.COMPLETED)}, 500, at(0))
+    watch.answered("1", job("1"), 1, at(1))
+    watch.failed("1", ErrorClass.NOT_FOUND, 2, at(2))
+    assert [view.error for view in watch.changes(2)[0]] == [ErrorClass.NOT_FOUND]
 
 
 def test_absence_from_a_list_ends_nothing() -> None:
     watch = memory(discovery=True)
-    watch.choose_discovered({"1": named("1"), "2": named("2")}, 500, at(0), inherited=False)
-    assert watch.choose_discovered({}, 500, at(60), inherited=False) == 0
+    watch.choose_discovered({"1": named("1"), "2": named("2")}, 500, at(0))
+    assert watch.choose_discovered({}, 500, at(60)) == 0
     assert "1" in watch
     assert "2" in watch
 
@@ -148,12 +167,12 @@ def test_absence_from_a_list_ends_nothing() -> None:
 def test_jobs_over_max_jobs_are_left_out_and_counted() -> None:
     watch = memory("config", discovery=True)
     jobs = {str(number): named(str(number), State.COMPLETED if number % 2 else State.IMPORTING) for number in range(10)}
-    assert watch.choose_discovered({**jobs, "config": named("config")}, 6, at(0), inherited=False) == 4
+    assert watch.choose_discovered({**jobs, "config": named("config")}, 6, at(0)) == 4
     assert watch.counts() == {Source.CONFIG: 1, Source.LIST: 0, Source.DISCOVERY: 6}
     assert [job_id for job_id in jobs if job_id in watch] == ["0", "2", "4", "6", "8", "9"]
     watch.answered("8", job("8", State.COMPLETED), 1, at(1))
     watch.changes(1)
-    assert watch.choose_discovered(jobs, 5, at(60), inherited=False) == 5
+    assert watch.choose_discovered(jobs, 5, at(60)) == 5
     assert [job_id for job_id in jobs if job_id in watch] == ["0", "2", "4", "6", "9"]
     assert watch.changes(60)[1] == ["8"]
 

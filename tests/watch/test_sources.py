@@ -111,6 +111,31 @@ def test_each_database_and_collection_is_a_list_of_its_own_and_names_its_jobs() 
     assert {job_id: name.database for job_id, name in reading.jobs.items()} == {"1": "one", "2": "one", "3": "two"}
 
 
+def test_a_list_that_fails_is_left_to_the_end_and_then_read_on() -> None:
+    targets = list_targets([], ["one", "two"])
+    reading = ListReading(targets, single_page=False)
+    reading.add(ListPage((listed("1"),)))
+    assert reading.next_page == (targets[0], 2)
+    reading.skip()
+    assert reading.next_page == (targets[1], 1)
+    reading.add(ListPage(()))
+    assert (reading.complete, reading.failed) == (True, frozenset(targets[:1]))
+    assert reading.left()[targets[0]].page == 2
+    reading.resume()
+    assert (reading.complete, reading.next_page) == (False, (targets[0], 2))
+    reading.skip()
+    assert reading.left()[targets[0]].page == 1
+
+
+def test_a_list_has_a_name_for_people() -> None:
+    assert [str(target) for target in (ListTarget(), ListTarget("d"), ListTarget("", "c"), ListTarget("d", "c"))] == [
+        "list",
+        "list of database d",
+        "list of collection c",
+        "list of collection c of database d",
+    ]
+
+
 def test_unfinished_jobs_are_chosen_first_then_those_already_watched_then_the_youngest() -> None:
     finished = {"1": True, "2": False, "3": True, "4": False, "10": True, "5": True}
     assert choose(finished, ["3"], 6) == set(finished)
