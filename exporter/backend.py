@@ -18,7 +18,7 @@ from exporter.scrape import Configured, Fleet, Target, budget
 from exporter.selfmetrics import SelfMetrics
 from exporter.watch.settings import Clock
 from exporter.watch.view import JobView
-from exporter.web.routes import UnknownClusterError
+from exporter.web.routes import Reloaded, UnknownClusterError
 from exporter.web.status import ClusterStatus, Status
 
 JOBS_ON_PAGE = 200
@@ -47,6 +47,7 @@ class Backend:
         self._reloading = threading.Lock()
         self._lock = threading.Lock()
         self._told: tuple[str, ...] = ()
+        self._unprepared: tuple[str, ...] = ()
         loaded = loader.load()
         self._own.set_clusters(cluster.cluster_id for cluster in loaded.config.clusters)
         self._fleet = make_fleet(loaded)
@@ -85,19 +86,34 @@ class Backend:
         """The configured clusters, in their order."""
         return [target.cluster.cluster_id for target in self._fleet.configured.targets]
 
-    def reload(self) -> Sequence[str]:
-        """Load the configuration again; what is wrong with it, or with a job list: the last good one of each stays."""
+    def reload(self) -> Reloaded:
+        """Load the configuration again; of what is wrong, itself or a job list, the last good one stays."""
         with self._reloading:
-            errors = self._try_to_load()
-            for line in errors:
+            return self._reload()
+
+    def reload_if_changed(self) -> None:
+        """Load the configuration again if a file that it depends on has other content than when it was read.
+
+        Also if it could not be prepared for another reason than its content, which may have passed.
+        """
+        with self._reloading:
+            if self._loader.changed() or self._unprepared:
+                self._reload(before=self._unprepared)
+
+    def _reload(self, before: Sequence[str] = ()) -> Reloaded:
+        """`before`: errors that were told already."""
+        errors = self._try_to_load()
+        for line in errors:
+            if line not in before:
                 log.error("Reload failed, the configuration stays as it was", error=line)
-            if not errors:
-                log.info("Configuration loaded", clusters=len(self.cluster_ids()))
-            problems = (*errors, *self._fleet.configured.loaded.list_problems)
-            self._own.reload_done(ok=not problems, at=self._clock.epoch())
-            return problems
+        if not errors:
+            log.info("Configuration loaded", clusters=len(self.cluster_ids()))
+        problems = (*errors, *self._fleet.configured.loaded.list_problems)
+        self._own.reload_done(ok=not problems, at=self._clock.epoch())
+        return Reloaded(replaced=not errors, problems=problems)
 
     def _try_to_load(self) -> Sequence[str]:
+        self._unprepared = ()
         try:
             self._apply(self._loader.load())
             self._loader.accept()
@@ -105,7 +121,9 @@ class Backend:
             self._keep_up_with_files()
             return error.errors
         except ApiError as error:
-            return (str(error),)
+            self._unprepared = (str(error),)
+            self._keep_up_with_files()
+            return self._unprepared
         return ()
 
     def _keep_up_with_files(self) -> None:
@@ -116,14 +134,9 @@ class Backend:
         try:
             self._apply(loaded)
         except ApiError as error:
+            if str(error) in self._unprepared:
+                return
             log.warning("Keys and job lists stay as they were, too", error=str(error))
-
-    def reload_if_changed(self) -> None:
-        """Load the configuration again if a file that it depends on has other content than when it was read."""
-        with self._reloading:
-            changed = self._loader.changed()
-        if changed:
-            self.reload()
 
     def close(self) -> None:
         """Drop the connections to the APIs."""

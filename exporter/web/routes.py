@@ -64,8 +64,16 @@ class Backend(Protocol):
     def cluster_ids(self) -> Sequence[str]:
         """The configured clusters. Must not block: called on the event loop."""
 
-    def reload(self) -> Sequence[str]:
-        """Reads the configuration again; the errors for which the old one stays, none if it was replaced."""
+    def reload(self) -> Reloaded:
+        """Reads the configuration again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """How a reload ended: whether the configuration was replaced, and what is wrong with it or with a job list."""
+
+    replaced: bool
+    problems: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,10 +270,13 @@ class Routes:
         if not self._enable_lifecycle:
             return text(403, "Reloading over HTTP is not enabled; start with --web.enable-lifecycle.")
         async with self._reload_lock:
-            errors = await in_thread(self._backend.reload)
-        if errors:
-            return text(500, "The configuration was not replaced:\n" + "\n".join(errors))
-        return text(200, "The configuration was reloaded.")
+            reloaded = await in_thread(self._backend.reload)
+        if not reloaded.problems:
+            return text(200, "The configuration was reloaded.")
+        outcome = (
+            "The configuration was replaced, except:" if reloaded.replaced else "The configuration was not replaced:"
+        )
+        return text(500, "\n".join((outcome, *reloaded.problems)))
 
 
 _SAFE = {"X-Content-Type-Options": "nosniff"}

@@ -130,7 +130,7 @@ def broken(path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["not YAML", "not a list", "unreadable", "a directory", "huge"])
 def test_a_job_list_that_breaks_costs_neither_its_jobs_nor_others(api: SimulatedApi, tmp_path: Path, kind: str) -> None:
-    api.add(*(JobScript(job_id, stages=ENDLESS) for job_id in ("1", "2", "3")))
+    api.add(*(JobScript(job_id, stages=ENDLESS) for job_id in ("1", "2", "3", "4")))
     cluster = {"cluster_id": CLUSTER, "base_url": api.url, "api_key": KEY, "jobs": ["1"], "job_lists": ["*.list"]}
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump({"clusters": [cluster]}))
@@ -139,10 +139,14 @@ def test_a_job_list_that_breaks_costs_neither_its_jobs_nor_others(api: Simulated
     with Rig(Loader(config, {})) as rig:
         assert len(rig.scrape().family("job_up")) == 3
         broken(tmp_path / "b.list", kind)
-        rig.backend.reload_if_changed()
-        assert {dict(has)["job_id"] for has in rig.scrape().family("job_up")} == {"1", "2", "3"}
+        cluster["jobs"] = ["1", "4"]
+        config.write_text(yaml.safe_dump({"clusters": [cluster]}))
+        reloaded = rig.backend.reload()
+        assert reloaded.replaced
+        assert "b.list" in " ".join(reloaded.problems)
+        assert {dict(has)["job_id"] for has in rig.scrape().family("job_up")} == {"1", "2", "3", "4"}
     with Rig(Loader(config, {})) as rig:
-        assert {dict(has)["job_id"] for has in rig.scrape().family("job_up")} == {"1", "2"}
+        assert {dict(has)["job_id"] for has in rig.scrape().family("job_up")} == {"1", "2", "4"}
 
 
 BAD_PROBES = [

@@ -79,7 +79,7 @@ def test_each_body_is_of_one_configuration(plain: Night, tmp_path: Path) -> None
             for number in range(RELOADS):
                 new = (number + 1) % 2
                 path.write_text(texts[new])
-                assert rig.backend.reload() == ()
+                assert rig.backend.reload().problems == ()
                 if number % PAUSE in (0, 1):
                     # A scrape follows what it is overtaken by, so that one of either ends only where there is time.
                     wait_for("a scrape of this configuration", partial(_one_more, seen, new, seen[new]))

@@ -13,7 +13,7 @@ from http.client import HTTPConnection, HTTPResponse
 from typing import Literal
 
 from exporter.web.connections import Limits
-from exporter.web.routes import Backend
+from exporter.web.routes import Backend, Reloaded
 from exporter.web.server import Server, ServerSettings
 from exporter.web.status import Status
 
@@ -49,7 +49,7 @@ class FakeBackend:
 
     text: bytes = b"zilliz_import_job_progress_ratio 0.5\n"
     clusters: tuple[str, ...] = ("in01-a", "in01-b")
-    errors: tuple[str, ...] = ()
+    reloaded: Reloaded = field(default_factory=lambda: Reloaded(replaced=True))
     page: Status = field(default_factory=lambda: Status("0.1.0", 0.0, ()))
     before: Callable[[], object] = lambda: None
     asked: list[tuple[object, ...]] = field(default_factory=list)
@@ -75,9 +75,9 @@ class FakeBackend:
     def cluster_ids(self) -> Sequence[str]:
         return self.clusters
 
-    def reload(self) -> Sequence[str]:
+    def reload(self) -> Reloaded:
         self.asked.append(("reload",))
-        return self.errors
+        return self.reloaded
 
 
 @contextmanager

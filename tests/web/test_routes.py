@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.web.routes import UnknownClusterError
+from exporter.web.routes import Reloaded, UnknownClusterError
 from exporter.web.server import ServerSettings
 from exporter.web.urls import urls_from_flags
 from tests.web.backend import PATIENT, FakeBackend, FakeBody, running
@@ -160,10 +160,13 @@ def test_reload_answers_what_came_of_it() -> None:
     backend = FakeBackend()
     with running(backend, replace(DEFAULT, enable_lifecycle=True)) as server:
         assert server.get("/-/reload", method="POST")[0].status == 200
-        backend.errors = ("clusters[0].jobs[1]: is a number to YAML; put it in quotes",)
-        response, body = server.get("/-/reload", method="PUT")
-        assert response.status == 500
-        assert b"clusters[0].jobs[1]" in body
+        problems = ("clusters[0].jobs[1]: is a number to YAML; put it in quotes",)
+        for replaced, outcome in ((False, b"was not replaced:"), (True, b"was replaced, except:")):
+            backend.reloaded = Reloaded(replaced, problems)
+            response, body = server.get("/-/reload", method="PUT")
+            assert response.status == 500
+            assert outcome in body
+            assert b"clusters[0].jobs[1]" in body
 
 
 def test_health_pages_and_reload_answer_while_scrapes_hang_and_scrapes_above_the_limit_get_503() -> None:
