@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import ipaddress
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,6 +51,17 @@ def parse_basic(header: str) -> Credentials | None:
         return None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Check:
+    """A password that waits to be checked. `outcome` is None for one that had to make room for another."""
+
+    key: bytes
+    password: bytes = field(repr=False)
+    hashed: bytes = field(repr=False)
+    exists: bool
+    outcome: asyncio.Future[bool | None]
+
+
 class Authenticator:
     """Checks credentials against users and their bcrypt hashes. Used on one event loop."""
 
@@ -58,9 +70,10 @@ class Authenticator:
         self._dummy = b""
         self._accepted: OrderedDict[bytes, None] = OrderedDict()
         self._rejected: OrderedDict[bytes, None] = OrderedDict()
-        self._checks: dict[bytes, asyncio.Task[bool]] = {}
-        self._queues: dict[str, deque[asyncio.Task[bool]]] = {}
-        self._turn = asyncio.Lock()
+        self._checks: dict[bytes, _Check] = {}
+        # By network, in the order of their turns.
+        self._queues: OrderedDict[str, deque[_Check]] = OrderedDict()
+        self._checker: asyncio.Task[None] | None = None
         self._pretending = 0
 
     def set_users(self, users: Mapping[str, bytes]) -> None:
@@ -78,10 +91,11 @@ class Authenticator:
     async def check(self, credentials: Credentials, peer: str) -> bool:
         """Whether name and password go together. Raises TooManyChecksError.
 
-        Whoever was right before is right at once. One check is made at a time, in turn for each address (`peer`) that
-        asks, and only so many wait for each: a flood from one address keeps no other from logging in and takes no more
-        than one core, and names that exist wait as long as others. What is one too many is refused when another check
-        is done, so that it looks like a wrong guess. A password above 72 bytes, which bcrypt would cut off, is wrong.
+        Whoever was right before is right at once. One check is made at a time, in turn for each network that asks (an
+        IPv4 address, or the /64 of an IPv6 `peer`), and only so many wait: a flood from one network keeps no other
+        from logging in and takes no more than one core, and names that exist wait as long as others. What is one too
+        many is refused when another check is done, so that it looks like a wrong guess. A password above 72 bytes,
+        which bcrypt would cut off, is wrong.
         """
         known = self._users.get(credentials.user)
         hashed = known or self._dummy
@@ -91,46 +105,76 @@ class Authenticator:
             return True
         if key in self._rejected:
             return False
-        if (check := self._checks.get(key)) is None:
-            queue = self._queues.get(peer, deque())
-            if len(queue) >= _MOST_WAITING_FROM_ONE or len(self._checks) >= _MOST_WAITING:
+        check = self._checks.get(key)
+        if check is None:
+            network = _network(peer)
+            if not self._has_room(network):
                 await self._pretend()
                 raise TooManyChecksError
-            before = queue[-1] if queue else None
-            check = asyncio.create_task(
-                self._decide(key, credentials.password, hashed, before, exists=known is not None)
-            )
+            outcome = asyncio.get_running_loop().create_future()
+            check = _Check(key, credentials.password, hashed, known is not None, outcome)
             self._checks[key] = check
-            self._queues[peer] = queue
-            queue.append(check)
-            check.add_done_callback(partial(self._decided, key, peer))
-        return await asyncio.shield(check)
+            self._queues.setdefault(network, deque()).append(check)
+            if self._checker is None:
+                self._checker = asyncio.create_task(self._make_checks())
+        right = await asyncio.shield(check.outcome)
+        if right is None:
+            raise TooManyChecksError
+        return right
+
+    def _has_room(self, network: str) -> bool:
+        """Whether one more check of a network may wait, if need be in place of the last one of whoever has most."""
+        mine = len(self._queues.get(network, ()))
+        if mine >= _MOST_WAITING_FROM_ONE:
+            return False
+        if len(self._checks) < _MOST_WAITING:
+            return True
+        longest = max(self._queues.values(), key=len, default=deque[_Check]())
+        if len(longest) <= mine + 1:
+            return False
+        self._end(longest.pop(), None)
+        return True
+
+    async def _make_checks(self) -> None:
+        while self._queues:
+            network, queue = self._queues.popitem(last=False)
+            check = queue.popleft()
+            if queue:
+                self._queues[network] = queue
+            try:
+                right = await in_thread(partial(_matches, check.password, check.hashed)) and check.exists
+            except Exception as error:  # noqa: BLE001 - handed to whoever waits for this check; the others go on
+                del self._checks[check.key]
+                check.outcome.set_exception(error)
+                continue
+            _remember(self._accepted if right else self._rejected, check.key)
+            self._end(check, right)
+        self._checker = None
+
+    def _end(self, check: _Check, right: bool | None) -> None:
+        del self._checks[check.key]
+        check.outcome.set_result(right)
 
     async def _pretend(self) -> None:
         """Waits until a check is done, but never in such numbers that the waiting itself is a burden."""
         if self._pretending < _MOST_WAITING:
             self._pretending += 1
             try:
-                await asyncio.wait(self._checks.values(), return_when=asyncio.FIRST_COMPLETED)
+                outcomes = [check.outcome for check in self._checks.values()]
+                await asyncio.wait(outcomes, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 self._pretending -= 1
 
-    async def _decide(
-        self, key: bytes, password: bytes, hashed: bytes, before: asyncio.Task[bool] | None, *, exists: bool
-    ) -> bool:
-        if before is not None:
-            await asyncio.wait((before,))
-        async with self._turn:
-            right = await in_thread(lambda: _matches(password, hashed)) and exists
-        _remember(self._accepted if right else self._rejected, key)
-        return right
 
-    def _decided(self, key: bytes, peer: str, check: asyncio.Task[bool]) -> None:
-        del self._checks[key]
-        queue = self._queues[peer]
-        queue.remove(check)
-        if not queue:
-            del self._queues[peer]
+def _network(peer: str) -> str:
+    """Who counts as one: hosts have all addresses of an IPv6 /64 to themselves."""
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return peer
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))
 
 
 def _matches(password: bytes, hashed: bytes) -> bool:

@@ -263,6 +263,64 @@ def test_addresses_take_turns_and_names_do_not_matter(checks: Checks) -> None:
     assert checks.made == [b"0", b"right", b"?", b"1", b"2", b"3"]
 
 
+def test_a_flood_from_many_networks_makes_room_for_one_that_asks_less(checks: Checks) -> None:
+    async def run() -> None:
+        flood = [("alice", b"%d" % number, f"192.0.2.{number % 9}") for number in range(9 * 15)]
+        *tasks, right, other = await ask(
+            authenticator_of("alice"), *flood, ("alice", b"right", "198.51.100.1"), ("alice", b"?", "192.0.2.200")
+        )
+        checks.go_on.set()
+        assert await right is True
+        assert await other is False
+        refused = await asyncio.gather(*tasks, return_exceptions=True)
+        assert sum(isinstance(result, TooManyChecksError) for result in refused) == 9 * 15 - 126
+
+    asyncio.run(run())
+    assert checks.made.index(b"right") <= 10
+
+
+def test_the_addresses_of_one_ipv6_host_count_as_one(checks: Checks) -> None:
+    async def run() -> None:
+        flood = [("alice", b"%d" % number, f"2001:db8::{number:x}") for number in range(140)]
+        *_, right = await ask(authenticator_of("alice"), *flood, ("alice", b"right", "2001:db8:0:1::1"))
+        checks.go_on.set()
+        assert await right is True
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("peer", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8::1:2:3:4", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+        ("", ""),
+    ],
+)
+def test_networks_of_addresses(peer: str, network: str) -> None:
+    assert auth._network(peer) == network
+
+
+def test_a_check_that_cannot_be_made_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def checkpw(password: bytes, hashed: bytes) -> bool:
+        if password == b"broken":
+            raise RuntimeError("no thread")
+        return True
+
+    monkeypatch.setattr(bcrypt, "checkpw", checkpw)
+
+    async def run() -> None:
+        broken, right = await ask(authenticator_of("alice"), ("alice", b"broken", "a"), ("alice", b"right", "a"))
+        with pytest.raises(RuntimeError, match="no thread"):
+            await broken
+        assert await right is True
+
+    asyncio.run(run())
+
+
 @pytest.fixture
 def guarded(tmp_path: Path) -> ServerSettings:
     (tmp_path / "web.yml").write_text(f"basic_auth_users:\n  alice: {HASH.decode()}\n")
