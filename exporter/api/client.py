@@ -256,6 +256,8 @@ def _forms(key: Secret | None) -> tuple[bytes, ...]:
 
 
 def _excerpt(body: bytes) -> str:
-    text = without_credentials(encodable(body[:_LONGEST_EXPLAINED_REPLY].decode(errors="replace")))
+    # JSON may write a slash with a backslash before it.
+    text = body[:_LONGEST_EXPLAINED_REPLY].decode(errors="replace").replace("\\/", "/")
+    text = without_credentials(encodable(text))
     left = len(body) - _LONGEST_EXPLAINED_REPLY
     return f"{text}\n… {left} more bytes" if left > 0 else text

@@ -18,6 +18,8 @@ _MILLISECONDS_FROM = 1e11
 _UNENCODABLE = re.compile("[\ud800-\udfff\0]")
 # Quotes end a URL in prose and in JSON.
 _WORD = re.compile(r'[^\s"]+')
+# A secret key may hold a slash, unencoded though it should not be; what looks like a port does not begin one.
+_USER_INFO = re.compile(r"^[^[/?#@:]*:(?![0-9]{1,5}(?:[/?#]|$))[^@]*@")
 
 
 def number(value: object) -> float | None:
@@ -122,6 +124,7 @@ def _word_without_credentials(found: re.Match[str]) -> str:
         head, mark, query = word.partition("?")
         return head if mark and "=" in query else word
     parts = [before]
+    address = _USER_INFO.sub("", address)
     for part in re.split("[?#]", address, maxsplit=1)[0].split("://"):
         authority, slash, path = part.partition("/")
         parts.append(authority.rpartition("@")[2] + slash + path)

@@ -117,7 +117,8 @@ def _trust_clients(context: ssl.SSLContext, material: TlsMaterial) -> None:
     # As in Go, whatever stands in the file is trusted, also an intermediate authority without its root.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
-        context.load_verify_locations(cadata=material.client_ca.decode("utf-8"))
+        # ssl takes ASCII alone; what else there is, stands in comments.
+        context.load_verify_locations(cadata=material.client_ca.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError) as error:
         raise TlsError("client_ca_file", "has no certificate in PEM form") from error
 

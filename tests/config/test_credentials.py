@@ -71,7 +71,7 @@ def test_an_inline_key_in_a_file_that_everybody_can_read_is_a_warning(place: Pla
 
 def test_paths_are_relative_to_the_configuration_file(place: Place, pair: tuple[bytes, bytes]) -> None:
     certificate, key = pair
-    (place.directory / "ca.pem").write_bytes(certificate)
+    (place.directory / "ca.pem").write_bytes("# Zertifikat für München\n".encode() + certificate)
     (place.directory / "key.pem").write_bytes(key)
     tls = {"ca_file": "ca.pem", "cert_file": str(place.directory / "ca.pem"), "key_file": "./key.pem"}
     loaded = load_cluster(place, tls_config=tls)

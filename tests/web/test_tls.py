@@ -134,7 +134,9 @@ def test_versions_are_accepted_as_configured(site: Site, config: str, accepted: 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_client_certificates_are_required_and_verified(site: Site, tmp_path: Path, version: ssl.TLSVersion) -> None:
-    site.configure("client_auth_type: RequireAndVerifyClientCert\nclient_ca_file: ca.pem")
+    commented = "# für Kunden\n".encode() + site.authority.ca_file.read_bytes() + b"# \xff\n"
+    (site.directory / "clients.pem").write_bytes(commented)
+    site.configure("client_auth_type: RequireAndVerifyClientCert\nclient_ca_file: clients.pem")
     (tmp_path / "other").mkdir()
     stranger = Authority(tmp_path / "other", "Stranger").issue("prometheus.example")
     with running(FakeBackend(), site.settings) as server:
@@ -270,7 +272,9 @@ def test_what_cannot_be_used_is_logged_once_and_so_is_what_can(site: Site) -> No
 
 
 def test_a_handshake_that_fails_is_told_of_once_for_each_kind(site: Site, tmp_path: Path) -> None:
-    site.configure("client_auth_type: RequireAndVerifyClientCert\nclient_ca_file: ca.pem")
+    commented = "# für Kunden\n".encode() + site.authority.ca_file.read_bytes() + b"# \xff\n"
+    (site.directory / "clients.pem").write_bytes(commented)
+    site.configure("client_auth_type: RequireAndVerifyClientCert\nclient_ca_file: clients.pem")
     (tmp_path / "other").mkdir()
     stranger = Authority(tmp_path / "other", "Stranger").issue("prometheus.example")
     with capture_logs() as logs, running(FakeBackend(), site.settings) as server:
