@@ -186,20 +186,20 @@ class Fleet:
         A configuration that is swapped meanwhile is followed within the same time. `meanwhile` is called now and
         then while answers are waited for.
         """
-        seen: Mapping[ClusterWatch, frozenset[str]] = {}
+        before: Mapping[ClusterWatch, Round] = {}
         while True:
             configured = self._configured
             watches = [target.watch for target in configured.targets if cluster_id in (None, target.cluster.cluster_id)]
             rounds: list[Round] = []
             try:
-                rounds += (watch.begin(deadline, seen=seen.get(watch, frozenset())) for watch in watches)
+                rounds += (watch.begin(deadline, after=before.get(watch)) for watch in watches)
                 views = [watch.end(round_, meanwhile) for watch, round_ in zip(watches, rounds, strict=True)]
             finally:
                 for watch, round_ in zip(watches, rounds, strict=False):
                     watch.abandon(round_)
             if self._configured is configured:
                 return Snapshot(configured, tuple(views))
-            seen = {watch: frozenset(round_.seen) for watch, round_ in zip(watches, rounds, strict=True)}
+            before = dict(zip(watches, rounds, strict=True))
 
     def close(self) -> None:
         """Drop all kept connections."""

@@ -9,7 +9,7 @@ Python cannot interrupt it (name resolution) keeps its place among the workers u
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
@@ -114,13 +114,13 @@ class ClusterWatch:
         """Watch nothing any more; `changes` names all jobs as gone."""
         self.reconfigure(replace(self._desk.settings, named=Named(), lists=()), self._api, self._limiter)
 
-    def begin(self, deadline: float, *, only: str | None = None, seen: Collection[str] = ()) -> Round:
+    def begin(self, deadline: float, *, only: str | None = None, after: Round | None = None) -> Round:
         """Open a round that may last until `deadline` (monotonic).
 
-        `only`: about this job alone. `seen`: jobs that the same scrape has asked in a round before.
+        `only`: about this job alone. `after`: a round of the same scrape, which is over.
         """
         with self._lock:
-            opened = self._desk.open(deadline, only, seen)
+            opened = self._desk.open(deadline, only, after)
             self._spawn()
             return opened
 

@@ -80,12 +80,15 @@ class Desk:
             waiter.seen = {job_id for job_id in waiter.seen if job_id in self.memory}
         self._fill_all(at.monotonic)
 
-    def open(self, deadline: float, only: str | None, seen: Collection[str]) -> Round:
+    def open(self, deadline: float, only: str | None, after: Round | None) -> Round:
         """Open a round; see `ClusterWatch.begin`."""
         now = self._clock.monotonic()
-        # A job whose answer was forgotten meanwhile, by one reload before another, is asked again.
-        asked = {job_id for job_id in seen if job_id in self.memory and self.memory[job_id].tried_at is not None}
-        new = Round(now, deadline, self._clock.monotonic, only=only, counted=only is None, seen=asked)
+        new = Round(now, deadline, self._clock.monotonic, since=now, only=only, counted=only is None)
+        if after is not None:
+            new.since = after.since
+            # A job whose answer was forgotten meanwhile, by one reload before another, is asked again.
+            kept = (job_id for job_id in after.asked if job_id in self.memory)
+            new.seen = {job_id for job_id in kept if self.memory[job_id].tried_at is not None}
         self._rounds.append(new)
         if only is not None and only not in self.memory:
             new.await_more()
@@ -245,7 +248,7 @@ class Desk:
             jobs=self.memory.counts(),
             waiting=len((ending.wanted | ending.left) & ending.due),
             omitted=self._lists.omitted,
-            scrape_duration=(now if ending.ended is None else ending.ended) - ending.began,
+            scrape_duration=(now if ending.ended is None else ending.ended) - ending.since,
         )
         if ending.counted:
             self.last_view = view

@@ -18,6 +18,7 @@ OLDEST_QUERY = 20.0
 class Round:
     """One scrape of one cluster. Times are monotonic seconds.
 
+    `since`: when the scrape began, which a reload may have interrupted before this round.
     `seen`: the jobs that this scrape asks at most once; `due`: those of them that it waits for, re-checks left
     out; `wanted`: not asked yet, in the order of `queue`; `left`: their turn did not come.
     `list_seen`: whether this scrape had the list read, or wants it. `open` counts what the scrape waits for.
@@ -28,6 +29,7 @@ class Round:
     began: float
     deadline: float
     clock: Callable[[], float]
+    since: float
     only: str | None = None
     counted: bool = True
     seen: set[str] = field(default_factory=set)
@@ -44,6 +46,11 @@ class Round:
     outcome: Job | ApiError | None = None
     done: threading.Event = field(default_factory=threading.Event)
     ended: float | None = None
+
+    @property
+    def asked(self) -> set[str]:
+        """The jobs whose turn came in this round, which is over."""
+        return self.seen - self.wanted - self.left
 
     def settle(self, count: int = 1) -> None:
         """Note that `count` of the things waited for are over."""

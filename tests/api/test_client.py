@@ -416,6 +416,9 @@ def test_what_is_explained_has_no_pre_signed_urls(plain: Clients) -> None:
     exchange = plain.client(plain.server(always(answer)).url).explain("1", soon())
     assert '{"fileName": "https://h/a", "fileSize": 1}' in exchange.reply_text
     assert ("Location", "http://h/") in exchange.reply_headers
+    escaped = json.dumps({"code": 0, "data": data}).replace("/", "\\/").encode()
+    exchange = plain.client(plain.server(always(reply(escaped))).url).explain("1", soon())
+    assert '"https://h/a"' in exchange.reply_text
 
 
 def test_an_error_explained(plain: Clients) -> None:

@@ -57,6 +57,8 @@ def test_sigterm_answers_the_scrape_under_way_drops_100_idle_clients_and_exits_w
             assert Samples(answer.partition(b"\r\n\r\n")[2].decode()).value("job_up", job_id=JOBS[0]) == 1
             assert door.process.wait(PATIENCE) == 0
             assert time.monotonic() - begun < 6
+            # It did not wait for its end to be forced upon it, either.
+            assert "still under way" not in door.log.read_text()
         door_log = door.log.read_text()
     assert "Traceback" not in door_log
     assert "level=error" not in door_log

@@ -787,9 +787,21 @@ def test_a_job_that_one_reload_drops_and_the_next_brings_back_is_asked_again_by_
         bench.watch.end(opened)
     bench.watch.reconfigure(without, bench.api, bench.limiter)
     bench.watch.reconfigure(bench.settings, bench.api, bench.limiter)
-    bench.watch.end(bench.watch.begin(bench.clock.monotonic() + LONG, seen=opened.seen))
+    bench.watch.end(bench.watch.begin(bench.clock.monotonic() + LONG, after=opened))
     assert bench.ups() == {"1": None, "2": None}
     assert bench.api.asked == {"1": 3, "2": 1}
+
+
+def test_what_a_scrape_did_before_a_reload_counts_in_what_it_says_of_itself() -> None:
+    bench = Bench("1", "2", "3", rate=1.0)
+    deadline = bench.clock.monotonic() + 0.2
+    opened = bench.watch.begin(deadline)
+    assert bench.watch.end(opened).waiting == 2
+    bench.shift = 10
+    view = bench.watch.end(bench.watch.begin(deadline, after=opened))
+    assert view.waiting == 2
+    assert view.scrape_duration >= 10
+    assert bench.api.asked.total() == 1
 
 
 def test_a_call_that_could_not_be_answered_in_time_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
