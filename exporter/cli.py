@@ -21,7 +21,7 @@ from exporter.backend import Backend
 from exporter.config.load import ConfigError, Loaded, Loader
 from exporter.demo import launch
 from exporter.flags import NAME, Flags, parse
-from exporter.health import answers
+from exporter.health import complaint
 from exporter.journal import LogJournal
 from exporter.log import ChangeLog, configure, get_logger
 from exporter.scrape import Fleet
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code is 0, 1 for a bad configuration or a port in use, 2 for bad flags."""
     flags = parse(arguments)
     if flags.health:
-        return 0 if any(answers(where) for where in flags.listen) else 1
+        return _health(flags.listen)
     configure(flags.log_level, flags.log_format)
     if flags.config_check:
         return _check(_loader(flags), flags.web_config_file)
@@ -55,6 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ApiError, ListenError) as error:
         return _refuse([str(error)])
     return 0
+
+
+def _health(listen: Sequence[str]) -> int:
+    """0 if the exporter answers at one of its addresses."""
+    complaints = []
+    for where in listen:
+        complaints.append(complaint(where))
+        if not complaints[-1]:
+            return 0
+    return _refuse(complaints)
 
 
 def _run(flags: Flags, stack: contextlib.ExitStack) -> None:

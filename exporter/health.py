@@ -13,30 +13,36 @@ _REQUEST = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n
 _ALERT, _HANDSHAKE = b"\x15", b"\x16"
 
 
-def answers(listen_address: str) -> bool:
-    """Whether anything that speaks HTTP or TLS answers at a `--web.listen-address`, `TIMEOUT` seconds after each word.
+def complaint(listen_address: str) -> str:
+    """What keeps a `--web.listen-address` from being healthy, in one sentence; empty where HTTP or TLS is answered.
 
-    A refusal is an answer too: the health check holds no password and no client certificate. It therefore leaves a
-    TLS handshake at the server's first words, which the server does not take for a failure.
+    Waits `TIMEOUT` seconds after each word. A refusal is an answer too: the health check holds no password and no
+    client certificate. It therefore leaves a TLS handshake at the server's first words, which the server does not
+    take for a failure.
     """
     host, port = parse_listen_address(listen_address)
-    where = (_EVERYWHERE.get(host, host), port)
+    host = _EVERYWHERE.get(host, host)
+    name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        return _first_bytes(where, _REQUEST) == b"HTTP/" or _first_bytes(where, _hello())[:1] in (_ALERT, _HANDSHAKE)
+        if _first_bytes((host, port), _REQUEST) == b"HTTP/":
+            return ""
+        if _first_bytes((host, port), _hello())[:1] in (_ALERT, _HANDSHAKE):
+            return ""
     except TimeoutError:
-        return False
+        return f"no answer at {name} within {TIMEOUT:g} s"
+    except OSError as error:
+        return f"no answer at {name}: {error.strerror or error}"
+    return f"what answers at {name} speaks neither HTTP nor TLS"
 
 
 def _first_bytes(where: tuple[str, int], said: bytes) -> bytes:
-    """The first five bytes of the reply; empty if there is none. Raises TimeoutError."""
-    try:
-        with socket.create_connection(where, TIMEOUT) as connection:
+    """The first five bytes of the reply; empty if the other side hangs up. Raises OSError where nobody answers."""
+    with socket.create_connection(where, TIMEOUT) as connection:
+        try:
             connection.sendall(said)
             return connection.recv(5)
-    except TimeoutError:
-        raise
-    except OSError:
-        return b""
+        except ConnectionError:
+            return b""
 
 
 def _hello() -> bytes:

@@ -127,8 +127,10 @@ def test_sigterm_with_an_api_that_hangs_for_ever_still_exits_with_0(tmp_path: Pa
             assert exporter.wait() == 0
 
 
-def test_health_is_the_exit_code_of_whether_it_answers(tmp_path: Path) -> None:
+def test_health_is_the_exit_code_of_whether_it_answers_and_says_why_not(tmp_path: Path) -> None:
     with SimulatedApi() as api, Exporter(config(api), tmp_path) as exporter:
         assert run("--health", f"--web.listen-address={exporter.host}").returncode == 0
         gone = exporter.host
-    assert run("--health", f"--web.listen-address={gone}").returncode == 1
+    ended = run("--health", f"--web.listen-address={gone}")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == f"zilliz-import-exporter: no answer at {gone}: Connection refused\n"
