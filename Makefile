@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 demo: $(STAMP) ## watch the jobs of a simulated import API: status page and metrics on http://localhost:10530/
-	@$(BIN)/zilliz-import-exporter --demo
+	@$(BIN)/zilliz-import-exporter --demo $(DEMO_ARGS)
 
 tools: ## install Prometheus, Alertmanager and Chromium where they are missing and apt-get may be used
 	@.ci/tools

@@ -9,7 +9,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from exporter.web.threads import in_thread, repeat
 from exporter.web.webconfig import WebConfigError, WebConfigFile
 
 DEFAULT_CONFIG = "config.yaml"
+ANOTHER_PORT = 10531
 GRACE = 5.0
 
 log = get_logger()
@@ -44,16 +45,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if flags.health:
         return _health(flags.listen)
     configure(flags.log_level, flags.log_format)
-    if flags.config_check:
-        return _check(_loader(flags), flags.web_config_file)
-    share_arenas()
-    try:
-        with contextlib.ExitStack() as stack:
-            _run(flags, stack)
-    except (ConfigError, WebConfigError) as error:
-        return _refuse(error.errors)
-    except (ApiError, ListenError) as error:
-        return _refuse([str(error)])
+    with contextlib.ExitStack() as stack:
+        loader = _loader(flags, stack)
+        if flags.config_check:
+            return _check(loader, flags.web_config_file)
+        share_arenas()
+        try:
+            _run(flags, loader, stack)
+        except (ConfigError, WebConfigError) as error:
+            return _refuse(error.errors)
+        except ListenError as error:
+            return _refuse([f"{error}; name another one, such as --web.listen-address=:{ANOTHER_PORT}"])
+        except ApiError as error:
+            return _refuse([str(error)])
     return 0
 
 
@@ -67,19 +71,17 @@ def _health(listen: Sequence[str]) -> int:
     return _refuse(complaints)
 
 
-def _run(flags: Flags, stack: contextlib.ExitStack) -> None:
-    if flags.demo:
-        demo = launch.start()
-        stack.callback(demo.api.stop)
-        loader = Loader.from_mapping(demo.config)
-    else:
-        loader = _loader(flags)
+def _run(flags: Flags, loader: Loader, stack: contextlib.ExitStack) -> None:
     backend = _backend(flags, loader)
     stack.callback(backend.close)
     asyncio.run(_serve(flags, backend))
 
 
-def _loader(flags: Flags) -> Loader:
+def _loader(flags: Flags, stack: contextlib.ExitStack) -> Loader:
+    if flags.demo:
+        demo = launch.start()
+        stack.callback(demo.api.stop)
+        return Loader.from_mapping(demo.config)
     if flags.config_file is not None:
         return Loader(flags.config_file, os.environ)
     return Loader.at_default(Path(DEFAULT_CONFIG), os.environ)
@@ -139,20 +141,22 @@ async def _serve(flags: Flags, backend: Backend) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    reloads: set[asyncio.Task[object]] = set()
+    under_way: set[asyncio.Task[object]] = set()
 
-    def reload() -> None:
-        task: asyncio.Task[object] = loop.create_task(in_thread(backend.reload))
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
+    def begin(call: Callable[[], object]) -> None:
+        task: asyncio.Task[object] = loop.create_task(in_thread(call))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
 
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGHUP, begin, backend.reload)
     interval = flags.auto_reload_interval
     look = partial(in_thread, backend.reload_if_changed)
     what = "Looking for changes of the configuration"
     watching = loop.create_task(repeat(interval, look, what)) if interval else None
     log.info("Listening", version=__version__, addresses=" ".join(server.addresses))
     if flags.demo:
+        # There is no Prometheus yet, and a status page shows what scrapes brought.
+        begin(partial(backend.metrics, None, "all"))
         _invite(server.addresses[0], settings)
     await stopping.wait()
     log.info("Stopping")
@@ -162,7 +166,8 @@ async def _serve(flags: Flags, backend: Backend) -> None:
 
 
 def _invite(address: str, settings: ServerSettings) -> None:
-    scheme = "https" if settings.web_config_file else "http"
+    file = settings.web_config_file
+    scheme = "http" if file is None or WebConfigFile(file).load().tls is None else "https"
     url = f"{scheme}://localhost:{address.rpartition(':')[2]}"
     print(  # noqa: T201 - the command's output
         f"\nThe demo watches the imports of two simulated clusters. Look at\n\n"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,9 @@ import requests
 
 from exporter.demo import CLUSTER, KEY, JobScript, SimulatedApi
 from exporter.demo.faults import Hang
+from tests.doors.site import Site, users
 from tests.support.exporter import Exporter
+from tests.support.program import wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -80,6 +84,34 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert len(ended.stderr.splitlines()) == 1
     assert str(port) in ended.stderr
+    assert "such as --web.listen-address=:10531" in ended.stderr
+
+
+def test_the_demo_needs_no_configuration_to_be_checked(tmp_path: Path) -> None:
+    ended = run("--demo", "--config.check", cwd=tmp_path)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "OK\n", "")
+    (tmp_path / "web.yaml").write_text("tls_server_config: {cert_file: missing.pem}\n")
+    assert run("--demo", "--config.check", "--web.config.file=web.yaml", cwd=tmp_path).returncode == 1
+
+
+@pytest.mark.parametrize("protection", ["", users(), "tls"])
+def test_the_demo_names_its_pages_as_they_are_served(protection: str, tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    if protection != "tls":
+        (tmp_path / "web.yml").write_text(protection)
+    command = [sys.executable, "-m", "exporter", "--demo", "--web.listen-address=127.0.0.1:0", site.flag]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as demo:
+        assert demo.stdout is not None
+        said = "".join(iter(demo.stdout.readline, "and stop it with Ctrl-C.\n"))
+        demo.terminate()
+    scheme = "https" if protection == "tls" else "http"
+    assert re.findall(r"(\w+)://localhost:[0-9]+/", said) == [scheme, scheme]
+
+
+def test_the_status_page_of_the_demo_fills_without_a_prometheus(tmp_path: Path) -> None:
+    with Exporter(None, tmp_path, "--demo") as exporter:
+        page = partial(requests.get, exporter.url, timeout=10)
+        wait_for("progress on the page", lambda: "<progress" in page().text)
 
 
 def test_the_environment_alone_is_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
