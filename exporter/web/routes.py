@@ -181,16 +181,18 @@ class Routes:
         await self._scrape(request, send, partial(self._backend.metrics, timeout, "exporter" if scope else "all"))
 
     async def _probe(self, request: Request, parameters: Mapping[str, str], send: Send) -> None:
-        target, job_id = parameters.get("target"), parameters.get("job_id")
+        target, job_id, debug = (parameters.get(name) for name in ("target", "job_id", "debug"))
         if not target:
-            await send(text(400, "The parameter target is missing: the id of a configured cluster."))
+            await send(self._no_cluster("is missing:"))
         elif target not in self._backend.cluster_ids():
-            await send(_unknown_cluster())
+            await send(self._no_cluster("must be"))
+        elif debug not in (None, "true", "false"):
+            await send(text(400, "The parameter debug must be true or false."))
         elif job_id is not None and not JOB_ID.fullmatch(job_id):
             await send(text(400, "The parameter job_id must be 1 to 128 of A-Z, a-z, 0-9, _ and -."))
         else:
             timeout = request.headers.get(SCRAPE_TIMEOUT_HEADER)
-            if parameters.get("debug") == "true":
+            if debug == "true":
                 await self._debug(request, send, partial(self._backend.probe_debug, target, job_id, timeout))
             else:
                 await self._scrape(request, send, partial(self._backend.probe, target, job_id, timeout))
@@ -234,9 +236,13 @@ class Routes:
         try:
             await reply()
         except UnknownClusterError:
-            await send(_unknown_cluster())
+            await send(self._no_cluster("must be"))
         finally:
             self._scrapes -= 1
+
+    def _no_cluster(self, what: str) -> Answer:
+        listed = self._urls.link("/sd")
+        return text(400, f"The parameter target {what} the id of a configured cluster; {listed} lists them.")
 
     async def _sd(self, request: Request, _parameters: Mapping[str, str], send: Send) -> None:
         host = request.headers.get("Host", "")
@@ -300,10 +306,6 @@ def _fixed(answer: Answer) -> Handler:
         await send(answer)
 
     return handler
-
-
-def _unknown_cluster() -> Answer:
-    return text(400, "The parameter target must be the id of a configured cluster.")
 
 
 def _parameters(query: str) -> dict[str, str]:
