@@ -48,6 +48,7 @@ class Backend:
         self._lock = threading.Lock()
         self._told: tuple[str, ...] = ()
         self._unprepared: tuple[str, ...] = ()
+        self._scraped: dict[str, float] = {}
         loaded = loader.load()
         self._own.set_clusters(cluster.cluster_id for cluster in loaded.config.clusters)
         self._fleet = make_fleet(loaded)
@@ -80,7 +81,13 @@ class Backend:
 
     def status(self) -> Status:
         """What is known now; asks no API."""
-        return Status(__version__, self._started, [_status(target) for target in self._fleet.configured.targets])
+        return Status(
+            __version__,
+            self._started,
+            [self._cluster_status(target) for target in self._fleet.configured.targets],
+            reload_failed=self._own.reload_failed,
+            loaded=self._own.loaded,
+        )
 
     def cluster_ids(self) -> Sequence[str]:
         """The configured clusters, in their order."""
@@ -174,6 +181,19 @@ class Backend:
     def _budget(self, timeout_header: str | None, configured: Configured) -> float:
         return budget(timeout_header, self._timeout_offset, configured.loaded.config.scrape)
 
+    def _cluster_status(self, target: Target) -> ClusterStatus:
+        jobs, total = target.watch.worst(JOBS_ON_PAGE)
+        return ClusterStatus(
+            view=target.watch.last_view,
+            cluster_id=target.cluster.cluster_id,
+            dialect=target.cluster.api,
+            base_url=target.cluster.base_url,
+            last_error=target.watch.last_error,
+            jobs=jobs,
+            jobs_total=total,
+            scraped=self._scraped.get(target.cluster.cluster_id),
+        )
+
     def _scrape(self, timeout_header: str | None, cluster_id: str | None) -> Body:
         own = self._own.registry if cluster_id is None else None
         deadline = self._clock.monotonic() + self._budget(timeout_header, self._fleet.configured)
@@ -182,6 +202,7 @@ class Backend:
             with self._lock:
                 if self._fleet.configured is snapshot.configured:
                     self._bring_up_to_date(snapshot.configured)
+                    self._scraped |= {view.cluster_id: self._clock.epoch() for view in snapshot.views}
                     return self._exposition.body(snapshot.views, own)
 
     def _render_meanwhile(self) -> None:
@@ -238,16 +259,3 @@ def _target(configured: Configured, cluster_id: str) -> Target:
     if target is None:
         raise UnknownClusterError(cluster_id)
     return target
-
-
-def _status(target: Target) -> ClusterStatus:
-    jobs, total = target.watch.worst(JOBS_ON_PAGE)
-    return ClusterStatus(
-        view=target.watch.last_view,
-        cluster_id=target.cluster.cluster_id,
-        dialect=target.cluster.api,
-        base_url=target.cluster.base_url,
-        last_error=target.watch.last_error,
-        jobs=jobs,
-        jobs_total=total,
-    )

@@ -38,6 +38,10 @@ class SelfMetrics:
         self.registry = CollectorRegistry()
         self._lock = threading.Lock()
         self._clusters: frozenset[str] = frozenset()
+        self.reload_failed = False
+        """Whether the configuration, or a job list, was not valid when it was last loaded."""
+        self.loaded: float | None = None
+        """When all of it was last valid, in seconds since the epoch; None if it never was."""
         self._requests = Counter(
             "zilliz_import_api_requests_total",
             "Requests to the import API, failed ones included.",
@@ -110,6 +114,8 @@ class SelfMetrics:
 
     def reload_done(self, ok: bool, at: float) -> None:
         """Notes the outcome of loading the configuration; `at` in seconds since the epoch."""
+        self.reload_failed = not ok
         self._reload_successful.set(ok)
         if ok:
+            self.loaded = at
             self._reload_success_time.set(at)

@@ -1,4 +1,4 @@
-"""A reload that fails for a reason which passes: nothing is lost, and it is told once."""
+"""What reloads leave behind that fail for a while, and what the status page is told of scrapes and reloads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from exporter.config.load import Loader
 from exporter.demo import CLUSTER, JobScript, SimulatedApi
 from exporter.scrape import ExplainingApi
 from exporter.selfmetrics import SelfMetrics
-from tests.support.rig import Rig, real_api
+from exporter.watch.settings import Clock
+from tests.discovery.bench import zilliz
+from tests.support.rig import Rig, real_api, real_clock
 
 
 def test_a_configuration_that_could_not_be_prepared_for_a_while_is_taken_over_when_it_can(tmp_path: Path) -> None:
@@ -52,3 +54,23 @@ def test_a_configuration_that_could_not_be_prepared_for_a_while_is_taken_over_wh
             rig.backend.reload_if_changed()
             assert rig.scrape().value("exporter_config_last_reload_successful") == 1
             assert {dict(has)["job_id"] for has in rig.scrape().family("job_up")} == {"1", "2"}
+
+
+def test_the_page_knows_when_a_cluster_was_scraped_and_whether_the_configuration_is_the_last_one_given(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "config.yaml"
+    now = [100.0]
+    real = real_clock()
+    clock = Clock(real.monotonic, lambda: now[0], real.chance)
+    with SimulatedApi() as api:
+        file.write_text(yaml.safe_dump({"clusters": [zilliz(api)]}))
+        with Rig(Loader(file, {}), clock=clock) as rig:
+            status = rig.backend.status()
+            assert (status.clusters[0].scraped, status.reload_failed, status.loaded) == (None, False, 100)
+            now[0] = 200
+            rig.backend.metrics("10", "all")
+            file.write_text("clusters: [")
+            assert rig.backend.reload()
+            status = rig.backend.status()
+            assert (status.clusters[0].scraped, status.reload_failed, status.loaded) == (200, True, 100)

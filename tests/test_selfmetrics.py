@@ -57,9 +57,11 @@ def test_series_of_a_cluster_end_with_its_configuration_and_others_keep_their_co
 def test_a_failed_reload_keeps_the_time_of_the_last_good_one(own: SelfMetrics) -> None:
     successful = "zilliz_import_exporter_config_last_reload_successful"
     time = "zilliz_import_exporter_config_last_reload_success_timestamp_seconds"
+    assert (own.reload_failed, own.loaded) == (False, None)
     own.reload_done(ok=True, at=100.0)
     own.reload_done(ok=False, at=200.0)
     assert (value(own, successful), value(own, time)) == (0, 100)
+    assert (own.reload_failed, own.loaded) == (True, 100)
     own.reload_done(ok=True, at=300.0)
     assert (value(own, successful), value(own, time)) == (1, 300)
 

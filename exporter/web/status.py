@@ -18,14 +18,16 @@ from exporter.web import humanize
 from exporter.web.urls import Urls
 
 _REASON_LENGTH = 300
-_ORDER = ("Failed", "Unreadable", "Uncommitted", "Importing", "Pending", "Completed", "Unknown", "Not asked yet")
+# In order of concern.
+_ORDER = ("Unreadable", "Failed", "Unknown", "Uncommitted", "Importing", "Pending", "Not asked yet", "Completed")
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterStatus:
-    """One cluster: `view` is None before its first scrape, `jobs` are the worst ones first, out of `jobs_total`.
+    """One cluster: `view` is None before its first scrape, `jobs` are the worst ones out of `jobs_total`.
 
-    `last_error` is a sentence without secrets, "" where there is none.
+    `last_error` is a sentence without secrets, "" where there is none. `scraped` is when the last scrape of the whole
+    cluster ended, in seconds since the epoch, None where that is not known.
     """
 
     view: ClusterView | None
@@ -35,15 +37,22 @@ class ClusterStatus:
     last_error: str
     jobs: Sequence[JobView]
     jobs_total: int
+    scraped: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All that the page shows; `started` in seconds since the epoch."""
+    """All that the page shows; times in seconds since the epoch.
+
+    `reload_failed`: whether the configuration, or a job list, was not valid when it was last loaded. `loaded` is when
+    all of it last was, None if it never was.
+    """
 
     version: str
     started: float
     clusters: Sequence[ClusterStatus]
+    reload_failed: bool = False
+    loaded: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,7 @@ def render(status: Status, *, urls: Urls, now: float) -> str:
         css=_css,
         status=status,
         uptime=humanize.duration(now - status.started),
+        loaded="never" if status.loaded is None else humanize.age(now - status.loaded),
         cards=[_card(cluster, urls, now) for cluster in status.clusters],
         links=(
             ("Metrics", urls.link(urls.telemetry_path)),
@@ -112,7 +122,7 @@ def render(status: Status, *, urls: Urls, now: float) -> str:
 
 
 def _card(cluster: ClusterStatus, urls: Urls, now: float) -> _Card:
-    rows = [_row(view, urls, now) for view in cluster.jobs]
+    rows = sorted((_row(view, urls, now) for view in cluster.jobs), key=lambda row: _ORDER.index(row.state))
     counted = Counter(row.state for row in rows)
     up = cluster.view.up if cluster.view else None
     return _Card(
@@ -120,18 +130,19 @@ def _card(cluster: ClusterStatus, urls: Urls, now: float) -> _Card:
         verdict={None: "not asked yet", True: "up", False: "down"}[up],
         rows=rows,
         states=[(state, counted[state]) for state in _ORDER if counted[state]],
-        facts=_facts(cluster),
+        facts=_facts(cluster, now),
         probe=urls.link("/probe") + "?" + urlencode({"target": cluster.cluster_id}),
     )
 
 
-def _facts(cluster: ClusterStatus) -> list[tuple[str, str]]:
+def _facts(cluster: ClusterStatus, now: float) -> list[tuple[str, str]]:
     facts = [("API", f"{cluster.dialect} at {cluster.base_url}")]
     if (view := cluster.view) is None:
         return facts
     sources = [f"{humanize.count(number)} {source}" for source, number in view.jobs.items() if number]
     facts.append(("Jobs watched", humanize.count(cluster.jobs_total) + (f" ({', '.join(sources)})" if sources else "")))
-    facts.append(("Last scrape", humanize.duration(view.scrape_duration)))
+    ago = [] if cluster.scraped is None else [humanize.age(now - cluster.scraped)]
+    facts.append(("Last scrape", ", ".join([*ago, f"took {humanize.duration(view.scrape_duration)}"])))
     if view.waiting:
         facts.append(("Backlog", f"{humanize.count(view.waiting)} waiting for their turn"))
     if view.omitted:

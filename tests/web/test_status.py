@@ -94,6 +94,42 @@ def test_empty_states_say_what_to_do() -> None:
     assert "job_lists" in page(replace(CLUSTER, jobs=(), jobs_total=0))
 
 
+def test_jobs_that_were_never_asked_do_not_hide_how_to_ask() -> None:
+    never = replace(VIEW, up=None, refreshed=None, job=None)
+    html = page(replace(CLUSTER, view=None, jobs=(never,)))
+    assert "Not asked yet" in html
+    assert "Scrape this cluster now" in html
+    assert "Scrape this cluster now" not in page(replace(CLUSTER, jobs=(never,)))
+
+
+def test_a_list_that_cannot_be_read_is_not_called_empty() -> None:
+    view = ClusterView("in01-a", False, {}, 0, 0, 1.5)
+    html = page(replace(CLUSTER, view=view, last_error="Connection refused", jobs=(), jobs_total=0))
+    assert "The job list could not be read: see the error above." in html
+    assert "Start an import" not in html
+
+
+def test_jobs_stand_in_order_of_concern_whatever_order_they_come_in() -> None:
+    words = ("Unreadable", "Failed", "Unknown", "Uncommitted", "Importing", "Pending", "Not asked yet", "Completed")
+    views = [replace(VIEW, job=replace(JOB, state=state)) for state in reversed(State)]
+    views += [replace(VIEW, up=None, job=None), replace(VIEW, up=False, error=ErrorClass.TIMEOUT, job=None)]
+    badges = re.findall(r'<span class="badge [a-z-]+">([^<]*)<', page(replace(CLUSTER, jobs=views, jobs_total=8)))
+    assert badges == [*words, *words]
+
+
+def test_when_the_last_scrape_was_and_how_long_it_took_cannot_be_mistaken() -> None:
+    assert "<dt>Last scrape</dt><dd>12 s ago, took 1.5 s</dd>" in page(replace(CLUSTER, scraped=NOW - 12))
+    assert "<dt>Last scrape</dt><dd>took 1.5 s</dd>" in page(CLUSTER)
+
+
+def test_a_configuration_that_could_not_be_reloaded_is_on_the_page() -> None:
+    assert "could not be reloaded" not in page(CLUSTER)
+    for loaded, said in ((NOW - 200, "3 m 20 s ago"), (None, "never")):
+        html = render(Status("0.1.0", NOW, (), reload_failed=True, loaded=loaded), urls=Urls(), now=NOW)
+        assert "The configuration could not be reloaded." in html
+        assert f"Last loaded without an error: {said}." in html
+
+
 def test_trouble_of_a_cluster_is_shown() -> None:
     view = ClusterView("in01-a", False, {Source.DISCOVERY: 4000}, 12, 34, 9.5)
     html = page(replace(CLUSTER, view=view, last_error="list: connect", jobs_total=4000))
