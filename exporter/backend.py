@@ -76,8 +76,8 @@ class Backend:
     def probe_debug(self, target: str, job_id: str | None, timeout_header: str | None) -> str:
         """What was asked, answered and made of it, for a person, without secrets."""
         configured = self._fleet.configured
-        deadline = self._clock.monotonic() + self._budget(timeout_header, configured)
-        return explain(_target(configured, target), job_id, deadline)
+        budget = self._budget(timeout_header, configured)
+        return explain(_target(configured, target), job_id, budget, self._clock.monotonic)
 
     def status(self) -> Status:
         """What is known now; asks no API."""

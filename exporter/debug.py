@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import partial
 
+from exporter import humanize
 from exporter.api.client import Exchange
 from exporter.api.errors import ApiError
+from exporter.api.limiter import Limiter
 from exporter.model import File, Job, ListPage
 from exporter.scrape import Target
 from exporter.watch.sources import ListTarget, list_targets
@@ -15,29 +19,65 @@ from exporter.watch.sources import ListTarget, list_targets
 JOBS_EXPLAINED = 3
 LISTS_EXPLAINED = 3
 FILES_EXPLAINED = 20
+CHOSEN = "unreadable ones first, then failed, unfinished and finished ones, the latest of each"
+DEEPEST = 12
+"""Steps by which a reply is indented at most, whatever it holds."""
+
+_FORMATS: Mapping[str, Callable[[float], str]] = {
+    "progress": lambda ratio: f"{100 * ratio:.4g} %",
+    "size": humanize.size,
+    "rows": humanize.count,
+    "imported_rows": humanize.count,
+    "completed_at": humanize.moment,
+}
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{},:]|[^\s\[\]{},:"]+', re.DOTALL)
+_OPENING, _CLOSING, _MARKS = frozenset("[{"), frozenset("]}"), frozenset("[]{},:")
 
 
-def explain(target: Target, job_id: str | None, deadline: float) -> str:
+def explain(target: Target, job_id: str | None, budget: float, clock: Callable[[], float]) -> str:
     """Ask about the job, or read the lists and ask about the few watched jobs that need a look most.
 
-    All of it ends at `deadline` (monotonic seconds).
+    All of it takes at most `budget` seconds on the monotonic `clock`, and the lists half of that, as in a scrape.
     """
     cluster, watch = target.cluster, target.watch
     watched, total = watch.worst(JOBS_EXPLAINED)
     job_ids = [view.job_id for view in watched] if job_id is None else [job_id]
+    begun = clock()
+    turns = _Turns(target.limiter, clock)
     lines = [
         f"cluster {cluster.cluster_id} ({cluster.api}) at {cluster.base_url}",
         f"jobs watched: {total}; last error: {_printable(watch.last_error) or 'none'}",
     ]
     if job_id is None:
-        lines.append(f"asked about {len(job_ids)} of them; name one with &job_id=")
+        lines.append(f"asked about {len(job_ids)} of them, {CHOSEN}; name another one with &job_id=")
         for listed in _lists(target)[:LISTS_EXPLAINED]:
-            lines += ["", f"== list of {_name(listed)}, page 1", *_lines(target.explain_list(listed, deadline))]
+            exchange = turns.take(partial(target.explain_list, listed), begun + budget / 2)
+            lines += ["", f"== list of {_name(listed)}, page 1", *_lines(exchange)]
     for each in job_ids:
         view = watch.view(each)
         lines += ["", f"== job {each}", "watched: " + ("no" if view is None else f"yes, named by {view.source}")]
-        lines += _lines(target.explain(each, deadline))
+        lines += _lines(turns.take(partial(target.explain, each), begun + budget))
     return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """Calls one after another at the rate of the cluster."""
+
+    limiter: Limiter
+    clock: Callable[[], float]
+
+    def take(self, ask: Callable[[float], Exchange | None], until: float) -> Exchange | str:
+        """Ask, until that moment (monotonic); or why nothing was asked."""
+        if self.clock() >= until:
+            return "the calls before it used up the time"
+        exchange = ask(until)
+        if exchange is not None:
+            return exchange
+        if self.limiter.held_until < until:
+            return "the rate limit gave no turn within the budget"
+        pause = self.limiter.held_until - self.clock()
+        return f"the API asked to wait; nothing is sent for another {humanize.duration(pause)}"
 
 
 def _lists(target: Target) -> tuple[ListTarget, ...]:
@@ -50,20 +90,48 @@ def _name(listed: ListTarget) -> str:
     return " in ".join(where + [f"database {listed.database}"] * bool(listed.database))
 
 
-def _lines(exchange: Exchange | None) -> Iterator[str]:
-    if exchange is None:
-        yield "not asked: the rate limit gave no turn within the budget"
+def _lines(exchange: Exchange | str) -> Iterator[str]:
+    if isinstance(exchange, str):
+        yield f"not asked: {exchange}"
         return
+    if not exchange.sent:
+        yield "not sent; it would have been:"
     yield f"> {exchange.request_line}"
     for name, value in exchange.request_headers:
         yield f"> {name}: {value}"
     yield f"> {exchange.request_body}"
-    yield "< no complete reply" if exchange.status is None else f"< HTTP {exchange.status}"
+    if exchange.status is not None:
+        yield f"< HTTP {exchange.status}"
+    elif exchange.sent:
+        yield "< no complete reply"
     for name, value in exchange.reply_headers:
         yield f"< {name}: {_printable(value)}"
-    for line in exchange.reply_text.split("\n"):
+    for line in _reply_lines(exchange.reply_text):
         yield f"< {_printable(line)}"
+    if exchange.reply_left_out:
+        yield f"< … {exchange.reply_left_out} more bytes"
     yield from _outcome(exchange.outcome)
+
+
+def _reply_lines(text: str) -> Iterable[str]:
+    return _json_lines(text) if text.lstrip().startswith("{") else text.split("\n")
+
+
+def _json_lines(text: str) -> Iterator[str]:
+    """One value per line, each token as it was sent; the text may be cut off, or wrong, anywhere."""
+    depth, line, before = 0, "", ""
+    for token in _JSON_TOKEN.findall(text):
+        opened, closes = before in _OPENING, token in _CLOSING
+        depth -= closes
+        if before == "," or opened != closes:
+            yield line
+            line = "  " * min(max(depth, 0), DEEPEST)
+        elif before == ":" or not (before in _MARKS or token in _MARKS):
+            line += " "
+        line += token
+        depth += token in _OPENING
+        before = token
+    yield line
 
 
 def _outcome(outcome: Job | ListPage | ApiError) -> Iterator[str]:
@@ -77,7 +145,7 @@ def _outcome(outcome: Job | ListPage | ApiError) -> Iterator[str]:
     yield "= up 1"
     for field in fields(outcome):
         if field.name not in {"files", "file_states"}:
-            yield f"=   {field.name}: {_shown(getattr(outcome, field.name))}"
+            yield f"=   {field.name}: {_shown(field.name, getattr(outcome, field.name))}"
     for file in (outcome.files or ())[:FILES_EXPLAINED]:
         yield "=   file " + _file(file)
     left_out = len(outcome.files or ()) - FILES_EXPLAINED
@@ -86,11 +154,15 @@ def _outcome(outcome: Job | ListPage | ApiError) -> Iterator[str]:
 
 
 def _file(file: File) -> str:
-    return ", ".join(f"{field.name}: {_shown(getattr(file, field.name))}" for field in fields(file))
+    return ", ".join(f"{field.name}: {_shown(field.name, getattr(file, field.name))}" for field in fields(file))
 
 
-def _shown(value: object) -> str:
-    return "not given" if value is None else _printable(str(value))
+def _shown(name: str, value: object) -> str:
+    if value is None or value == "":
+        return "not given"
+    if isinstance(value, float):
+        return f"{_FORMATS[name](value)} ({repr(value).removesuffix('.0')})"
+    return _printable(str(value))
 
 
 def _printable(text: str) -> str:

@@ -71,6 +71,6 @@ def test_the_page_knows_when_a_cluster_was_scraped_and_whether_the_configuration
             now[0] = 200
             rig.backend.metrics("10", "all")
             file.write_text("clusters: [")
-            assert rig.backend.reload()
+            assert not rig.backend.reload().replaced
             status = rig.backend.status()
             assert (status.clusters[0].scraped, status.reload_failed, status.loaded) == (200, True, 100)

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "exporter"
 
 # From the ground up. A module may import what is on floors below its own, and within its own package.
 FLOORS = (
-    {"__init__", "model", "log", "splice", "allocator"},
+    {"__init__", "model", "log", "splice", "allocator", "humanize"},
     {"config", "listing", "shelf", "selfmetrics"},
     {"api", "demo"},
     {"watch"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -58,15 +59,18 @@ class ApiSettings:
 class Exchange:
     """What was asked, answered and made of it, for a person to read; the key is `<secret>` throughout.
 
-    `status` is None and the reply empty where there was no complete reply.
+    `sent`: whether the request got on its way. `status` is None and the reply empty where there was no complete reply;
+    `reply_left_out` are the bytes of it beyond what is shown.
     """
 
     request_line: str
     request_headers: tuple[tuple[str, str], ...]
     request_body: str
+    sent: bool
     status: int | None
     reply_headers: tuple[tuple[str, str], ...]
     reply_text: str
+    reply_left_out: int
     outcome: Job | ListPage | ApiError
 
 
@@ -164,6 +168,12 @@ class ImportApi:
 
     def _explained(self, request: _Request, read: Callable[[Reply], Job | ListPage]) -> Exchange:
         replies: list[Reply] = []
+        on_its_way = threading.Event()
+
+        def sent() -> None:
+            on_its_way.set()
+            if request.sent is not None:
+                request.sent()
 
         def note(reply: Reply) -> Job | ListPage:
             replies.append(reply)
@@ -171,7 +181,7 @@ class ImportApi:
 
         outcome: Job | ListPage | ApiError
         try:
-            outcome = self._answer(request, note)
+            outcome = self._answer(replace(request, sent=sent), note)
         except ApiError as error:
             outcome = error
         reply = replies[-1] if replies else None
@@ -182,11 +192,13 @@ class ImportApi:
                 for name, value in request.headers.items()
             ),
             request_body=request.body.decode(),
+            sent=on_its_way.is_set(),
             status=reply.status if reply else None,
             reply_headers=tuple((name, self._shown(name, value)) for name, value in reply.headers.items())
             if reply
             else (),
             reply_text=_excerpt(reply.body) if reply else "",
+            reply_left_out=max(0, len(reply.body) - _LONGEST_EXPLAINED_REPLY) if reply else 0,
             outcome=outcome,
         )
 
@@ -258,6 +270,4 @@ def _forms(key: Secret | None) -> tuple[bytes, ...]:
 def _excerpt(body: bytes) -> str:
     # JSON may write a slash with a backslash before it.
     text = body[:_LONGEST_EXPLAINED_REPLY].decode(errors="replace").replace("\\/", "/")
-    text = without_credentials(encodable(text))
-    left = len(body) - _LONGEST_EXPLAINED_REPLY
-    return f"{text}\n… {left} more bytes" if left > 0 else text
+    return without_credentials(encodable(text))

@@ -72,6 +72,11 @@ class Limiter:
         return self._rate
 
     @property
+    def held_until(self) -> float:
+        """Nothing begins before (monotonic); minus infinity where nothing was ever held."""
+        return self._held_until
+
+    @property
     def waiting(self) -> int:
         """How many threads wait for a slot."""
         return sum(map(len, self._waiters.values()))

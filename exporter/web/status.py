@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from exporter import humanize
 from exporter.model import State
 from exporter.watch.view import ClusterView, JobView
-from exporter.web import humanize
 from exporter.web.urls import Urls
 
 _REASON_LENGTH = 300

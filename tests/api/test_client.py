@@ -401,9 +401,11 @@ def test_an_exchange_explained(plain: Clients) -> None:
         request_line=f"POST {server.url}/v2/vectordb/jobs/import/getProgress",
         request_headers=exchange.request_headers,
         request_body='{"clusterId":"in01-test","jobId":"1"}',
+        sent=True,
         status=200,
         reply_headers=(("Content-Length", str(len(json.dumps(JOB)))), ("Server", "x")),
         reply_text=json.dumps(JOB),
+        reply_left_out=0,
         outcome=EXPECTED,
     )
     assert ("Authorization", "Bearer <secret>") in exchange.request_headers
@@ -426,7 +428,7 @@ def test_an_error_explained(plain: Clients) -> None:
     exchange = plain.client(server.url).explain("1", soon())
     assert isinstance(exchange.outcome, AuthError)
     assert exchange.status == 401
-    assert exchange.reply_text.endswith("\n… 34464 more bytes")
+    assert (exchange.reply_text, exchange.reply_left_out) == ("x" * 65_536, 34_464)
 
 
 def test_no_reply_explained(plain: Clients) -> None:
@@ -435,6 +437,17 @@ def test_no_reply_explained(plain: Clients) -> None:
     exchange = plain.client(server.url).explain("1", soon())
     assert isinstance(exchange.outcome, ConnectError)
     assert (exchange.status, exchange.reply_headers, exchange.reply_text) == (None, (), "")
+    assert not exchange.sent
+
+
+def test_a_request_without_a_reply_is_explained_as_sent(plain: Clients) -> None:
+    def hang_up(conversation: Conversation) -> None:
+        conversation.request()
+
+    with Hostile(hang_up) as server:
+        exchange = plain.client(server.url).explain("1", soon())
+    assert isinstance(exchange.outcome, ConnectError)
+    assert (exchange.sent, exchange.status) == (True, None)
 
 
 def _descriptors() -> int:

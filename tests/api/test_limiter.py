@@ -141,8 +141,10 @@ def test_a_hold_that_ends_too_late_is_not_waited_for(timeline: Timeline) -> None
 
 def test_a_hold_that_ends_in_time_is_waited_for(timeline: Timeline) -> None:
     limiter = _limiter(10, timeline)
+    assert limiter.held_until == -math.inf
     limiter.hold(105)
     limiter.hold(103)
+    assert limiter.held_until == 105
     _acquired(limiter, 120)
     assert timeline.now == 105
 

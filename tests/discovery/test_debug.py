@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from exporter.debug import _json_lines
 from exporter.demo import CLUSTER, KEY, MILVUS, FileScript, JobScript, SimulatedApi, Stages
 from exporter.demo.faults import Hang, Respond
 from tests.discovery.bench import Service, lists, milvus, zilliz
@@ -33,7 +38,7 @@ def test_a_job_is_explained_from_question_to_gauges(api: SimulatedApi) -> None:
         assert "> Authorization: Bearer <secret>" in told
         assert f'> {{"clusterId":"{CLUSTER}","jobId":"448761313698322011"}}' in told
         assert "< HTTP 200" in told
-        assert any('"state":"Importing"' in line for line in told if line.startswith("< "))
+        assert '<     "state": "Importing",' in told
         assert "= up 1" in told
         assert "=   state: Importing" in told
         assert "=   collection_name: articles" in told
@@ -52,7 +57,10 @@ def test_a_cluster_is_explained_by_its_list_and_the_jobs_that_need_a_look(api: S
     assert f"> POST {api.url}/v2/vectordb/jobs/import/list" in told
     assert "= 10 jobs: 10 Importing" in told
     assert sum(line.startswith("== job ") for line in told) == 3
-    assert "asked about 3 of them; name one with &job_id=" in told
+    assert (
+        "asked about 3 of them, unreadable ones first, then failed, unfinished and finished ones, the latest of each; "
+        "name another one with &job_id="
+    ) in told
     assert lists(api.requests) == calls + 1
 
 
@@ -111,6 +119,82 @@ def test_control_characters_are_shown_as_such(api: SimulatedApi, character: str)
     assert all(line.isprintable() for line in told.split("\n"))
 
 
+def test_values_are_told_as_a_person_reads_them_and_as_they_are(api: SimulatedApi) -> None:
+    data = {
+        "collectionName": "",
+        "fileName": "",
+        "fileSize": 38950929347,
+        "jobId": "1",
+        "progress": 66,
+        "state": "Completed",
+        "completeTime": "2026-11-24T16:07:14Z",
+        "totalRows": 5982,
+        "details": [{"fileName": "a.parquet", "fileSize": 1536, "progress": 100, "state": "Completed"}],
+    }
+    with Service(api, zilliz(api)) as service:
+        api.faults.inject(Respond(body=json.dumps({"code": 0, "data": data}).encode()))
+        told = service.backend.probe_debug(CLUSTER, "1", "5").splitlines()
+    for line in (
+        "=   collection_name: not given",
+        "=   progress: 66 % (0.66)",
+        "=   size: 36.3 GiB (38950929347)",
+        "=   rows: 5,982 (5982)",
+        "=   imported_rows: not given",
+        "=   completed_at: 2026-11-24T16:07:14Z (1795536434)",
+        "=   reason: not given",
+    ):
+        assert line in told
+    assert any(line.startswith("=   file name: a.parquet, state: Completed, progress: 100 % (1)") for line in told)
+
+
+def told_reply(api: SimulatedApi, body: bytes) -> list[str]:
+    """The lines that show this reply."""
+    with Service(api, zilliz(api)) as service:
+        api.faults.inject(Respond(body=body))
+        told = service.backend.probe_debug(CLUSTER, "1", "5").splitlines()
+    start = next(number for number, line in enumerate(told) if line.startswith("< Content-Length"))
+    return [line.removeprefix("< ") for line in told[start + 1 :] if line.startswith("< ")]
+
+
+def test_a_reply_is_told_one_value_a_line_each_as_it_was_sent(api: SimulatedApi) -> None:
+    body = rb'{"code":7, "a":[1.10,{}, []],"a":1e400,"message":"b{[,:\"\\","c":{"d":null,"e":tru e}}'
+    assert told_reply(api, body) == [
+        "{",
+        '  "code": 7,',
+        '  "a": [',
+        "    1.10,",
+        "    {},",
+        "    []",
+        "  ],",
+        '  "a": 1e400,',
+        r'  "message": "b{[,:\"\\",',
+        '  "c": {',
+        '    "d": null,',
+        '    "e": tru e',
+        "  }",
+        "}",
+    ]
+
+
+def test_a_reply_too_long_to_be_told_is_told_up_to_there(api: SimulatedApi) -> None:
+    body = json.dumps({"code": 7, "message": "no", "rest": ["x" * 50] * 2000}).encode()
+    told = told_reply(api, body)
+    assert told[:3] == ["{", '  "code": 7,', '  "message": "no",']
+    assert told[-1] == f"… {len(body) - 65_536} more bytes"
+
+
+@pytest.mark.parametrize("body", [b'{"a":' * 13_000, b"{" * 65_536, b"{" + rb"\"" * 30_000, b"{}" + b"]" * 60_000])
+def test_no_reply_makes_much_more_of_itself(api: SimulatedApi, body: bytes) -> None:
+    assert len("\n".join(told_reply(api, body))) < 40 * len(body)
+
+
+@given(st.text(st.sampled_from('{}[]:," \\ab1'), max_size=60))
+def test_nothing_but_white_space_outside_of_strings_is_lost(text: str) -> None:
+    lines = list(_json_lines(text))
+    assert re.sub(r"\s", "", "".join(lines)) == re.sub(r"\s", "", text)
+    assert not any(line != line.rstrip() for line in lines if '"' not in line)
+
+
 def test_what_hangs_is_told_within_the_budget(api: SimulatedApi) -> None:
     api.add(JobScript("1", stages=ENDLESS))
     with Service(api, zilliz(api)) as service:
@@ -119,6 +203,42 @@ def test_what_hangs_is_told_within_the_budget(api: SimulatedApi) -> None:
         told = service.backend.probe_debug(CLUSTER, "1", "1").splitlines()
     assert "< no complete reply" in told
     assert any(line.startswith("= up 0, error timeout: ") for line in told)
+
+
+def test_a_list_that_hangs_leaves_the_jobs_half_of_the_budget(api: SimulatedApi) -> None:
+    api.add(JobScript("1", stages=ENDLESS))
+    with Service(api, zilliz(api)) as service:
+        service.scrape()
+        api.faults.inject(Hang(), operation="list")
+        told = service.backend.probe_debug(CLUSTER, None, "1").splitlines()
+    assert any(line.startswith("= up 0, error timeout: ") for line in told)
+    assert "= up 1" in told
+
+
+def test_who_is_not_asked_since_the_calls_before_hung_is_told_that(api: SimulatedApi) -> None:
+    api.add(JobScript("1", stages=ENDLESS), JobScript("2", stages=ENDLESS))
+    with Service(api, zilliz(api)) as service:
+        service.scrape()
+        api.faults.inject(Hang())
+        told = service.backend.probe_debug(CLUSTER, None, "1").splitlines()
+    assert told.count("< no complete reply") == 2
+    assert told[-1] == "not asked: the calls before it used up the time"
+
+
+def test_a_pause_that_the_api_asked_for_is_told(api: SimulatedApi) -> None:
+    with Service(api, zilliz(api, jobs=["1"])) as service:
+        api.faults.inject(Respond(status=429, headers=(("Retry-After", "20"),)))
+        service.scrape("1")
+        told = service.backend.probe_debug(CLUSTER, "1", "1").splitlines()
+    assert re.fullmatch(r"not asked: the API asked to wait; nothing is sent for another (20|1\d) s", told[-1])
+
+
+def test_what_was_not_sent_is_not_told_as_sent(api: SimulatedApi) -> None:
+    with Service(api, {**zilliz(api), "base_url": "http://127.0.0.1:1"}) as service:
+        told = service.backend.probe_debug(CLUSTER, "1", "5").splitlines()
+    assert told.index("not sent; it would have been:") == told.index("watched: no") + 1
+    assert "< no complete reply" not in told
+    assert told[-1].startswith("= up 0, error connect: ")
 
 
 def test_a_rate_without_room_is_told_too(api: SimulatedApi) -> None:

@@ -1,6 +1,8 @@
-"""Numbers as a person reads them: sizes, counts, durations."""
+"""Numbers as a person reads them: sizes, counts, durations, moments."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 _SIZES = ("KiB", "MiB", "GiB", "TiB", "PiB")
 _COUNTS = ("k", "M", "G", "T")
@@ -50,6 +52,11 @@ def duration(seconds: float) -> str:
 def age(seconds: float) -> str:
     """How long ago, in whole seconds: `just now`, `4 s ago`."""
     return f"{duration(float(int(seconds)))} ago" if seconds >= 1 else "just now"
+
+
+def moment(timestamp: float) -> str:
+    """Seconds since the epoch as a time in ISO 8601, UTC, of the years 1 to 9999: `2026-11-24T16:07:14Z`."""
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _three_digits(value: float) -> str:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web import humanize
+from exporter import humanize
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,10 @@ def test_durations(seconds: float, expected: str) -> None:
 def test_ages() -> None:
     assert humanize.age(0.4) == "just now"
     assert humanize.age(4.9) == "4 s ago"
+
+
+def test_moments() -> None:
+    assert humanize.moment(1_795_536_434.7) == "2026-11-24T16:07:14Z"
 
 
 @given(st.floats(0, 1e15, allow_nan=False))
