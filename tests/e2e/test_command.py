@@ -94,11 +94,11 @@ def test_the_demo_needs_no_configuration_to_be_checked(tmp_path: Path) -> None:
     assert run("--demo", "--config.check", "--web.config.file=web.yaml", cwd=tmp_path).returncode == 1
 
 
-@pytest.mark.parametrize("protection", ["", users(), "tls"])
+@pytest.mark.parametrize("protection", ["none", "passwords", "tls"])
 def test_the_demo_names_its_pages_as_they_are_served(protection: str, tmp_path: Path) -> None:
     site = Site(tmp_path)
     if protection != "tls":
-        (tmp_path / "web.yml").write_text(protection)
+        (tmp_path / "web.yml").write_text(users() if protection == "passwords" else "")
     command = [sys.executable, "-m", "exporter", "--demo", "--web.listen-address=127.0.0.1:0", site.flag]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as demo:
         assert demo.stdout is not None
