@@ -87,9 +87,11 @@ class Target:
         if slot is None:
             return None
         try:
-            return call(slot.sent)
+            exchange = call(slot.sent)
         finally:
             slot.done()
+        self.limiter.back_off(exchange.outcome)
+        return exchange
 
 
 @dataclass(frozen=True, slots=True)

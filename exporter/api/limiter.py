@@ -11,8 +11,11 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Final
 
+from exporter.api.errors import ApiError, RateLimitedError
 from exporter.config.secret import Secret
 
+# The pause after a refusal for the rate that names none, in seconds.
+BACK_OFF: Final = 1.0
 # How long a request that has no reply yet may take to reach the API, in seconds after it was sent.
 _ON_THE_WAY: Final = 0.25
 
@@ -86,6 +89,11 @@ class Limiter:
         with self._lock:
             self._rate = rate
             self._wake_first()
+
+    def back_off(self, outcome: object) -> None:
+        """Send nothing for as long as the API asked for, with a refusal for the rate or with another error."""
+        if isinstance(outcome, ApiError) and (outcome.retry_after is not None or isinstance(outcome, RateLimitedError)):
+            self.hold(self._clock() + (BACK_OFF if outcome.retry_after is None else outcome.retry_after))
 
     def hold(self, until: float) -> None:
         """Let nothing begin before `until` (monotonic); a shorter pause does not cut a longer one short."""

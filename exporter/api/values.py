@@ -52,7 +52,8 @@ def ratio(value: object) -> float | None:
         return None
     if read <= 0:
         return 0.0
-    return 1.0 if read >= 100 else read / 100
+    # Rounded, so that 66.3 does not become 0.6629999999999999.
+    return 1.0 if read >= 100 else round(read / 100, 12)
 
 
 def timestamp(value: object) -> float | None:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from exporter.api.deadline import Deadline
-from exporter.api.errors import ApiError, ConnectError, PayloadError, RateLimitedError
+from exporter.api.errors import ApiError, ConnectError, PayloadError
 from exporter.model import Job, ListPage
 from exporter.watch.desk import Desk
 from exporter.watch.memory import Named
@@ -26,7 +26,6 @@ from exporter.watch.view import ClusterView, JobView
 
 Answer = TypeVar("Answer")
 Sent = Callable[[], None]
-BACK_OFF = 1.0
 """Seconds without requests after a refusal that names none (Retry-After)."""
 MEANWHILE = 0.02
 
@@ -62,8 +61,8 @@ class Limiter(Protocol):
     def acquire(self, until: float, who: Hashable = "") -> Slot | None:
         """Wait for a turn of `who`, fairly among all; None if none comes before `until` (monotonic)."""
 
-    def hold(self, until: float) -> None:
-        """Let nothing begin before `until` (monotonic)."""
+    def back_off(self, outcome: object) -> None:
+        """Send nothing for as long as an outcome, where it is an error, asks for."""
 
 
 class Journal(Protocol):
@@ -224,7 +223,7 @@ class ClusterWatch:
             outcome = _call(partial(api.progress, query.job_id, deadline, database=database, sent=slot.sent))
         finally:
             slot.done()
-        self._back_off(limiter, outcome)
+        limiter.back_off(outcome)
         with self._lock:
             self._desk.returned(query)
             self._desk.conclude(query, outcome)
@@ -268,17 +267,11 @@ class ClusterWatch:
             outcome = _call(partial(api.list_page, page, deadline, **where, sent=slot.sent))
         finally:
             slot.done()
-        self._back_off(limiter, outcome)
+        limiter.back_off(outcome)
         with self._lock:
             go_on = self._desk.take_page(listing, reading, outcome)
             self._spawn()
         return go_on
-
-    def _back_off(self, limiter: Limiter, outcome: object) -> None:
-        """Send nothing for as long as the API asked for, with a refusal for the rate or with another error."""
-        if isinstance(outcome, ApiError) and (outcome.retry_after is not None or isinstance(outcome, RateLimitedError)):
-            pause = BACK_OFF if outcome.retry_after is None else outcome.retry_after
-            limiter.hold(self._clock.monotonic() + pause)
 
     def _tell(self) -> None:
         """Tell the journal, without the lock, since a log may block."""

@@ -211,17 +211,18 @@ class JobMemory:
         return None if watched is None or exposure is None else self._view(watched, exposure)
 
     def worst(self, now: float, most: int) -> list[JobView]:
-        """At most `most` jobs for a person: unreadable ones first, then failed, unfinished and completed ones."""
+        """At most `most` jobs for a person: unreadable first, then failed, uncommitted, unfinished and completed."""
         ids = heapq.nlargest(most, self._watched, key=self._worth)
         return [self._view(watched, plan.exposure(watched, now, self._rules)) for watched in map(self.__getitem__, ids)]
 
     def __len__(self) -> int:
         return len(self._watched)
 
-    def _worth(self, job_id: str) -> tuple[bool, bool, bool, float]:
+    def _worth(self, job_id: str) -> tuple[bool, bool, bool, bool, float]:
         watched = self._watched[job_id]
+        failed, waits = watched.state is State.FAILED, watched.state is State.UNCOMMITTED
         latest = watched.first_seen if watched.ended_at is None else watched.ended_at
-        return (watched.error is not None, watched.state is State.FAILED, not watched.settled, latest)
+        return (watched.error is not None, failed, waits, not watched.settled, latest)
 
     def _configured(self, job_id: str) -> bool:
         watched = self._watched.get(job_id)

@@ -50,6 +50,7 @@ def test_negative_zero_is_zero() -> None:
 @pytest.mark.parametrize(
     ("percent", "expected"),
     [
+        (66.3, 0.663),
         (57, 0.57),
         (0, 0.0),
         (100, 1.0),

@@ -228,7 +228,7 @@ def test_who_is_not_asked_since_the_calls_before_hung_is_told_that(api: Simulate
 def test_a_pause_that_the_api_asked_for_is_told(api: SimulatedApi) -> None:
     with Service(api, zilliz(api, jobs=["1"])) as service:
         api.faults.inject(Respond(status=429, headers=(("Retry-After", "20"),)))
-        service.scrape("1")
+        service.backend.probe_debug(CLUSTER, "1", "1")
         told = service.backend.probe_debug(CLUSTER, "1", "1").splitlines()
     assert re.fullmatch(r"not asked: the API asked to wait; nothing is sent for another (20|1\d) s", told[-1])
 

@@ -229,16 +229,17 @@ def test_everything_can_be_shown_again() -> None:
     assert {view.job_id for view in views} == {"1", "2"}
 
 
-def test_the_page_lists_unreadable_failed_and_running_jobs_before_completed_ones() -> None:
-    watch = memory("done", "running", "failed", "unreadable", "new")
+def test_the_page_lists_unreadable_failed_uncommitted_and_running_jobs_before_completed_ones() -> None:
+    watch = memory("done", "running", "failed", "unreadable", "new", "waits")
+    watch.answered("waits", job("waits", State.UNCOMMITTED), 1, at(1))
     watch.answered("done", job("done", State.COMPLETED), 1, at(1))
     watch.answered("running", job("running"), 1, at(1))
     watch.answered("failed", job("failed", State.FAILED), 1, at(1))
     watch.failed("unreadable", ErrorClass.TIMEOUT, 1, at(1))
     order = [view.job_id for view in watch.worst(2, 10)]
-    assert order[:2] == ["unreadable", "failed"]
+    assert order[:3] == ["unreadable", "failed", "waits"]
     assert order[-1] == "done"
-    assert set(order) == {"done", "running", "failed", "unreadable", "new"}
+    assert set(order[3:-1]) == {"running", "new"}
     assert len(watch.worst(2, 3)) == 3
 
 
