@@ -74,7 +74,7 @@ class CredentialReader:
             content = self.files.read(str(self.directory / value), _LARGEST_KEY)
             text = content.data.decode("utf-8-sig")
         except FileError as error:
-            found.problems.append(_file_problem(location, value, error))
+            found.problems.append(_file_problem(location, value, error, self.directory))
             return None
         except UnicodeDecodeError:
             found.problems.append(Problem(location, "names a file that is not UTF-8 text"))
@@ -99,7 +99,7 @@ class CredentialReader:
             try:
                 readable[name] = self.files.read(str(self.directory / value), _LARGEST_PEM).data
             except FileError as error:
-                yield _file_problem((*location, name), value, error)
+                yield _file_problem((*location, name), value, error, self.directory)
         if "ca_file" in readable and not _holds_certificates(readable["ca_file"]):
             yield Problem((*location, "ca_file"), "names a file without a certificate in PEM form")
         if "cert_file" in readable and "key_file" in readable:
@@ -117,8 +117,9 @@ def _checked(text: str, location: Location, subject: str, found: Credentials) ->
     return None
 
 
-def _file_problem(location: Location, value: str, error: FileError) -> Problem:
-    hint = "" if Path(value).is_absolute() else "; relative paths start at the configuration file's directory"
+def _file_problem(location: Location, value: str, error: FileError, directory: Path) -> Problem:
+    # The path itself is not shown: a key that was written in its place would be.
+    hint = "" if Path(value).is_absolute() else f"; relative paths start at {directory}"
     return Problem(location, f"names a file that {error}{hint}")
 
 

@@ -73,7 +73,7 @@ def report(
 ) -> tuple[str, ...]:
     """Write one line per problem, in the order of the document, at most `MOST` and a line that counts the rest.
 
-    `document` names what is wrong where a problem is about the whole, `root` is its model; `names` are keys to show
+    `document` is the name of the file, which stands beside each line; `root` is its model; `names` are keys to show
     whatever they look like.
     """
     known = {name for model in _sections(root).values() for name in model.model_fields} | {*names}
@@ -84,8 +84,9 @@ def report(
     texts = []
     for problem in sorted(set(problems), key=order):
         line = _line(problem.location, lines)
-        where = _path(problem.location, known) or document
-        texts.append(f"{where}: {problem.sentence}" + (f" (line {line})" if line else ""))
+        path = _path(problem.location, known)
+        place = (f"{document}, line {line}" if path else f"line {line}") if line else ""
+        texts.append(f"{path or document}: {problem.sentence}" + (f" ({place})" if place else ""))
     if len(texts) > MOST:
         texts[MOST:] = [f"and {len(texts) - MOST} more errors"]
     return tuple(texts)

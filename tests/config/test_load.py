@@ -106,8 +106,8 @@ def test_an_error_in_a_merged_key_names_the_line_where_it_stands(place: Place) -
         "clusters:\n- &first\n  cluster_id: a\n  api_key_file: key\n  concurrency: no\n- {<<: *first, cluster_id: b}\n",
     )
     assert errors(Loader(place.path, {})) == (
-        "clusters[0].concurrency: must be a whole number (line 5)",
-        "clusters[1].concurrency: must be a whole number (line 5)",
+        f"clusters[0].concurrency: must be a whole number ({place.path}, line 5)",
+        f"clusters[1].concurrency: must be a whole number ({place.path}, line 5)",
     )
 
 
