@@ -31,6 +31,8 @@ _BROKEN: Final = (
     http.client.IncompleteRead,
     urllib3.exceptions.NewConnectionError,
 )
+# What OpenSSL calls bytes that are no TLS at all; from 3.2 on it is the second.
+_NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,8 @@ def _failure(call: Call, error: BaseException) -> ApiError:
         # A server that refuses the client's certificate may leave without a word right after the handshake.
         broke_off = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) and (call.kept or call.answered)
         if not broke_off:
+            if error.reason in _NO_TLS and not (call.kept or call.answered):
+                return TlsError(f"the server does not speak TLS ({error.reason}); is its URL http?")
             return TlsError(f"{getattr(error, 'verify_message', '') or error.reason or 'TLS failed'}, {where}")
     elif isinstance(error, urllib3.exceptions.DecodeError):
         return PayloadError("the reply cannot be decoded as its Content-Encoding says")

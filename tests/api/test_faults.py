@@ -216,7 +216,7 @@ def test_a_server_that_speaks_no_tls(secure: Clients) -> None:
         conversation.socket.recv(1000)
         conversation.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-    with Hostile(answer) as server, pytest.raises(TlsError):
+    with Hostile(answer) as server, pytest.raises(TlsError, match=r"^the server does not speak TLS \([A-Z_]+\); is"):
         secure.client(server.url.replace("http", "https")).progress("1", soon())
 
 
