@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from exporter.config import rules
+from exporter.config.advice import advise
 from exporter.config.credentials import CredentialReader, Credentials
 from exporter.config.document import LARGEST, Document, read_document
 from exporter.config.files import FileError, FileReader
@@ -26,8 +27,9 @@ _VARIABLES: Final = {
     "clusters[0].base_url": _URL,
     "clusters[0].jobs": _JOBS,
 }
-_WRITE_ONE: Final = "write one (config.example.yaml shows how), or name another with --config.file"
-_WHAT_TO_DO: Final = f"{_WRITE_ONE}, or set {_KEY} and {_CLUSTER}"
+_EXAMPLE: Final = "https://github.com/zilliztech/zilliz-import-exporter/blob/main/config.example.yaml"
+_WRITE_ONE: Final = f"write one ({_EXAMPLE} shows how), or name another with --config.file"
+_WHAT_TO_DO: Final = f"{_WRITE_ONE}, or set {_KEY} and {_CLUSTER}; --demo needs none"
 
 
 class ConfigError(Exception):
@@ -140,6 +142,7 @@ class Loader:
     def _gather(self, document: Document, config: Config, credentials: Credentials) -> Loaded:
         patterns = tuple(pattern for cluster in config.clusters for pattern in cluster.job_lists)
         list_problems = self._lists.refresh(patterns, self._files)
+        advice = advise(config, credentials.keys, self._files)
         listed = {}
         for cluster in config.clusters:
             configured = frozenset(cluster.jobs)
@@ -149,7 +152,7 @@ class Loader:
             config=config,
             keys=credentials.keys,
             listed=listed,
-            warnings=self._report(credentials.warnings, document),
+            warnings=self._report([*credentials.warnings, *advice], document),
             list_problems=list_problems,
         )
 

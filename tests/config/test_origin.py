@@ -50,7 +50,8 @@ def test_one_variable_without_the_other_is_an_error() -> None:
 
 def test_without_file_and_variables_one_error_says_what_to_do(tmp_path: Path) -> None:
     (error,) = errors(Loader.at_default(tmp_path / "config.yaml", {}))
-    for remedy in ("config.example.yaml", "--config.file", "ZILLIZ_API_KEY and ZILLIZ_CLUSTER_ID"):
+    example = "https://github.com/zilliztech/zilliz-import-exporter/blob/main/config.example.yaml"
+    for remedy in (example, "--config.file", "ZILLIZ_API_KEY and ZILLIZ_CLUSTER_ID", "--demo"):
         assert remedy in error
 
 

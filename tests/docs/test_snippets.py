@@ -76,6 +76,8 @@ def test_configurations_are_valid(fence: Fence, tmp_path: Path) -> None:
             path = tmp_path / key_file
             path.write_text("your-key\n")
             path.chmod(0o600)
+        for pattern in cluster.get("job_lists", ()):
+            (tmp_path / pattern).parent.mkdir(exist_ok=True)
     config = tmp_path / "config.yaml"
     config.write_text(fence.body)
     loaded = Loader(config, ENVIRONMENT).load()

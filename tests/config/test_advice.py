@@ -1,0 +1,77 @@
+"""Warnings about what is valid but hardly meant."""
+
+import pytest
+
+from exporter.config.load import Loader
+from tests.config.place import Place, cluster, ids, listing
+
+MILVUS = {"cluster_id": "m", "api": "milvus", "base_url": "http://milvus:19530"}
+
+
+def warnings(loader: Loader) -> list[str]:
+    """The warnings, without the file and line at their ends."""
+    return [text.rpartition(" (")[0] for text in loader.load().warnings]
+
+
+@pytest.mark.parametrize("key", ["Bearer canary", "bearer  canary"])
+def test_a_key_with_the_word_that_is_added_to_it(place: Place, key: str) -> None:
+    place.write("key", key + "\n")
+    sentence = 'gives a key that begins with "Bearer", which is added to it; leave it out'
+    assert warnings(place.configure(cluster())) == [f"clusters[0].api_key_file: {sentence}"]
+    assert warnings(place.configure({**MILVUS, "api_key": key})) == [f"clusters[0].api_key: {sentence}"]
+    place.write("config.yaml", "clusters: [{cluster_id: a, api_key_env: KEY}]")
+    assert warnings(Loader(place.path, {"KEY": key})) == [f"clusters[0].api_key_env: {sentence}"]
+    (warning,) = Loader(None, {"ZILLIZ_API_KEY": key, "ZILLIZ_CLUSTER_ID": "a"}).load().warnings
+    assert warning == f"ZILLIZ_API_KEY: {sentence}"
+
+
+def test_a_space_in_a_key_of_zilliz_cloud_but_not_in_a_password_of_milvus(place: Place) -> None:
+    (warning,) = warnings(place.configure({"cluster_id": "a", "api_key": "canary canary"}))
+    assert warning == "clusters[0].api_key: gives a key with a space in it, which no key of Zilliz Cloud has"
+    assert warnings(place.configure({**MILVUS, "api_key": "root:can ary"})) == []
+
+
+@pytest.mark.parametrize("key", ["${CANARY}", "$CANARY", "${CANARY:-x}"])
+def test_a_variable_in_the_place_of_the_key(place: Place, key: str) -> None:
+    (warning,) = warnings(place.configure({"cluster_id": "a", "api_key": key}))
+    assert warning.startswith("clusters[0].api_key: is taken as it stands, not as the name of a variable; api_key_env")
+    assert "CANARY" not in warning
+
+
+@pytest.mark.parametrize("key", ["$2b", "can$ary", "$", "{canary}"])
+def test_a_dollar_sign_alone_makes_no_variable(place: Place, key: str) -> None:
+    assert warnings(place.configure({"cluster_id": "a", "api_key": key})) == []
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v2/", "/v2/vectordb", "/v2/vectordb/jobs/import", "/prefix/v2"])
+def test_a_base_url_with_the_paths_of_the_api(place: Place, path: str) -> None:
+    (warning,) = warnings(place.configure(cluster(base_url=f"https://host{path}")))
+    assert warning.startswith("clusters[0].base_url: ends in a path of the API, which is added to it; leave out /v1 or")
+
+
+@pytest.mark.parametrize("url", ["https://v2", "https://host/v2beta", "https://host/vectordb", "https://host/v2/x"])
+def test_a_base_url_with_another_path(place: Place, url: str) -> None:
+    assert warnings(place.configure(cluster(base_url=url))) == []
+
+
+def test_job_lists_in_a_directory_that_there_is_not(place: Place) -> None:
+    loader = listing(place, "list", "jobs.d/*.yaml")
+    missing = f"clusters[0].job_lists[1]: matches nothing: there is no directory {place.directory / 'jobs.d'}"
+    assert warnings(loader) == [missing]
+    (place.directory / "jobs.d").mkdir()
+    assert loader.changed()
+    assert warnings(loader) == []
+    (place.directory / "jobs.d").rmdir()
+    assert loader.changed()
+    assert warnings(loader) == [missing]
+    assert not loader.changed()
+
+
+@pytest.mark.parametrize("pattern", ["*/list", "[[]a/list", "a?/list"])
+def test_job_lists_in_directories_that_match(place: Place, pattern: str) -> None:
+    assert len(warnings(listing(place, pattern))) == 1
+    for name in ("[a", "ab"):
+        place.write(f"{name}/list", '["1"]')
+    loader = listing(place, pattern)
+    assert ids(loader.load()) == ("1",)
+    assert warnings(loader) == []
