@@ -448,7 +448,10 @@ _Dumper.add_representer(str, _text)
 
 def rendered() -> str:
     """The rule file as text."""
-    head = "# Made by `python -m prometheus.rules`: change prometheus/rules.py. Needs Prometheus 2.42 or later.\n"
+    head = (
+        "# Made by `python -m prometheus.rules`: change prometheus/rules.py. Needs Prometheus 2.42 or later.\n"
+        f"# The alerts link to {GRAFANA}: put the address of your Grafana in its place.\n"
+    )
     return head + yaml.dump({"groups": groups()}, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True)
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from prometheus.rules import GRAFANA
+
 PACKAGE = re.compile(r"zilliz-import-exporter|\.")
 ANSWERS_AND_ENDS = ("--version", "--config.check", "--help")
 
@@ -110,13 +112,18 @@ def docker(arguments: list[str]) -> int:
 
 
 def kubectl(arguments: list[str]) -> int:
-    """`apply -k` builds what it would apply; secrets and questions are taken as they are."""
-    if arguments[:2] == ["apply", "-k"]:
-        built = subprocess.run(
-            [os.environ["STAND_IN_KUBECTL"], "kustomize", arguments[2]], capture_output=True, check=False
-        )
-        sys.stderr.buffer.write(built.stderr)
-        return built.returncode
+    """`apply` builds, or is handed, what it would apply; secrets and questions are taken as they are."""
+    match arguments:
+        case ["kustomize", folder]:
+            return subprocess.run([told("KUBECTL"), "kustomize", folder], check=False).returncode
+        case ["apply", "-k", folder]:
+            return subprocess.run(
+                [told("KUBECTL"), "kustomize", folder], stdout=subprocess.DEVNULL, check=False
+            ).returncode
+        case ["apply", "-f", "-"]:
+            text = sys.stdin.read()
+            objects = [each for each in yaml.safe_load_all(text) if each]
+            return 0 if objects and all("kind" in each for each in objects) and GRAFANA not in text else 1
     return 0
 
 

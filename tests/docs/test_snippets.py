@@ -16,6 +16,7 @@ import yaml
 from exporter.config.joblists import parse_job_list
 from exporter.config.load import Loader
 from exporter.web.webconfig import WebConfigFile
+from prometheus.rules import GRAFANA, RULES, SCRAPE_JOB
 from tests.docs.markdown import ROOT, Fence, all_fences, documents, fences
 from tests.docs.terminal import JOB_ID, Terminal
 from tests.support.authority import Authority
@@ -61,6 +62,8 @@ def test_commands_work_in_the_order_in_which_they_stand(document: Path, tmp_path
         terminal.follow(document)
         for handed_over in terminal.home.glob("jobs.d/*.yaml"):
             assert parse_job_list(handed_over.read_bytes()) == (JOB_ID,)
+        for rules in terminal.home.glob("*.rules.yml"):
+            assert rules.read_text() == RULES.read_text().replace(GRAFANA, "https://grafana.example.com")
 
 
 def test_a_command_that_fails_is_noticed(tmp_path: Path) -> None:
@@ -87,9 +90,10 @@ def test_configurations_are_valid(fence: Fence, tmp_path: Path) -> None:
 @pytest.mark.needs("promtool")
 @each("yaml", "prometheus")
 def test_prometheus_takes_its_configurations(fence: Fence, tmp_path: Path) -> None:
-    (tmp_path / "zilliz-import.rules.yml").symlink_to(ROOT / "prometheus/rules/zilliz-import.rules.yml")
+    (tmp_path / "zilliz-import.rules.yml").symlink_to(RULES)
     config = tmp_path / "prometheus.yml"
     config.write_text(fence.body)
+    assert {job["job_name"] for job in yaml.safe_load(fence.body)["scrape_configs"]} == {SCRAPE_JOB}
     for promtool in binaries():
         good, said = run("check", "config", config, binary=promtool)
         assert good, said
