@@ -391,9 +391,9 @@ TEXTS: Mapping[str, Text] = {
         "Nobody watches the imports; failures go unnoticed.",
     ),
     "ReloadFailed": Text(
-        "The exporter refuses its configuration.",
-        "{{ $labels.instance }} could not load its configuration and goes on with the last good one. "
-        "Its log names each error.",
+        "The exporter cannot read all of its configuration.",
+        "{{ $labels.instance }} could not load its configuration, or a job list that it names, "
+        "and goes on with the last good one of that. Its log names each error.",
     ),
 }
 
