@@ -102,6 +102,14 @@ def test_a_file_that_is_gone_or_broken_is_told_and_survived(
     assert reloaded(samples) == 0
 
 
+def test_a_warning_is_told_once_however_often_the_file_is_read(plain: Night, exporter: Exporter) -> None:
+    warned = config(plain.api, FIRST, job_lists=["nowhere/*.yaml"])
+    for _ in range(3):
+        exporter.write(warned)
+        exporter.reload()
+    assert exporter.log.read_text().count("clusters[0].job_lists[0]: matches nothing: there is no directory") == 1
+
+
 class Mounted:
     """A directory as Kubernetes mounts a ConfigMap: files are links through `..data`, which is swapped."""
 
