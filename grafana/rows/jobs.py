@@ -47,7 +47,7 @@ def every_job() -> table.Panel:
             Column("Reason", REASON, "reason", 0, LONG_TEXT),
             Column("Watched for", WATCHED_FOR, "", 96, figure("s", 1)),
             Column("Answered", ANSWER_AGE, "", 82, figure("s", 0)),
-            Column("Cluster", "", "cluster_id", 0, (*TEXT, ONLY_THIS_CLUSTER)),
+            Column("Cluster", "", "cluster_id", 170, (*TEXT, ONLY_THIS_CLUSTER)),
         ],
         worst_first=queries.RANKED,
         descending=True,

@@ -243,7 +243,7 @@ def test_rotated_a_hundred_times_under_load_no_handshake_fails(site: Site) -> No
 
 
 def test_silent_tls_clients_are_dropped_and_hold_up_nobody(site: Site) -> None:
-    limits = replace(QUICK, handshake=0.3, connections=500)
+    limits = replace(PATIENT, handshake=1.0, connections=500)
     with running(FakeBackend(), replace(site.settings, limits=limits)) as server, clients(server, 100) as silent:
         assert get(server, site.client()) == 200
         assert all(is_closed(client) for client in silent)
