@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from exporter.web.server import ServerSettings
 from exporter.web.webconfig import WebConfigError
 from tests.support.authority import Authority
-from tests.web.backend import PATIENT, QUICK, FakeBackend, Running, clients, is_closed, running
+from tests.web.backend import PATIENT, FakeBackend, Running, clients, is_closed, running
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 SETTINGS = ServerSettings(limits=PATIENT, refresh_interval=0.02)
