@@ -19,7 +19,7 @@ from exporter.watch.sources import ListTarget, list_targets
 JOBS_EXPLAINED = 3
 LISTS_EXPLAINED = 3
 FILES_EXPLAINED = 20
-CHOSEN = "unreadable ones first, then failed, unfinished and finished ones, the latest of each"
+CHOSEN = "unreadable ones first, then failed, uncommitted, unfinished and finished ones, the latest of each"
 DEEPEST = 12
 """Steps by which a reply is indented at most, whatever it holds."""
 

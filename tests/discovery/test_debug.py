@@ -58,8 +58,8 @@ def test_a_cluster_is_explained_by_its_list_and_the_jobs_that_need_a_look(api: S
     assert "= 10 jobs: 10 Importing" in told
     assert sum(line.startswith("== job ") for line in told) == 3
     assert (
-        "asked about 3 of them, unreadable ones first, then failed, unfinished and finished ones, the latest of each; "
-        "name another one with &job_id="
+        "asked about 3 of them, unreadable ones first, then failed, uncommitted, unfinished and finished ones, "
+        "the latest of each; name another one with &job_id="
     ) in told
     assert lists(api.requests) == calls + 1
 
