@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from exporter.web.routes import Reloaded, UnknownClusterError
 from exporter.web.status import ClusterStatus, Status
 
 JOBS_ON_PAGE = 200
+_LINE_NUMBER = re.compile(r" \([^()]*line [0-9]+\)$")
 
 log = get_logger()
 
@@ -46,7 +48,7 @@ class Backend:
         self._started = clock.epoch()
         self._reloading = threading.Lock()
         self._lock = threading.Lock()
-        self._told: tuple[str, ...] = ()
+        self._told: frozenset[str] = frozenset()
         self._unprepared: tuple[str, ...] = ()
         self._scraped: dict[str, float] = {}
         loaded = loader.load()
@@ -165,11 +167,12 @@ class Backend:
         self._tell(loaded)
 
     def _tell(self, loaded: Loaded) -> None:
-        lines = (*loaded.warnings, *loaded.list_problems)
-        for line in lines:
-            if line not in self._told:
+        # By what they say, as a line above them moves where they say it.
+        lines = {_LINE_NUMBER.sub("", line): line for line in (*loaded.warnings, *loaded.list_problems)}
+        for said, line in lines.items():
+            if said not in self._told:
                 log.warning("Configuration", warning=line)
-        self._told = lines
+        self._told = frozenset(lines)
 
     def _new_exposition(self, loaded: Loaded) -> Exposition:
         return Exposition(loaded.config.files, self._lookup)

@@ -74,3 +74,15 @@ def test_the_page_knows_when_a_cluster_was_scraped_and_whether_the_configuration
             assert not rig.backend.reload().replaced
             status = rig.backend.status()
             assert (status.clusters[0].scraped, status.reload_failed, status.loaded) == (200, True, 100)
+
+
+def test_a_warning_is_told_once_although_its_line_moves(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    text = "clusters: [{cluster_id: in01, api_key: key, base_url: 'http://127.0.0.1:1/v2', jobs: ['1']}]\n"
+    config.write_text(text)
+    with capture_logs() as logs, Rig(Loader(config, {})) as rig:
+        config.write_text("# moved\n" + text)
+        assert rig.backend.reload().problems == ()
+    told = [entry["warning"] for entry in logs if "base_url" in str(entry.get("warning"))]
+    assert len(told) == 1
+    assert told[0].endswith("line 1)")

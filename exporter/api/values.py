@@ -18,8 +18,11 @@ _MILLISECONDS_FROM = 1e11
 _UNENCODABLE = re.compile("[\ud800-\udfff\0]")
 # Quotes end a URL in prose and in JSON.
 _WORD = re.compile(r'[^\s"]+')
-# A secret key may hold a slash, unencoded though it should not be; what looks like a port does not begin one.
-_USER_INFO = re.compile(r"^[^[/?#@:]*:(?![0-9]{1,5}(?:[/?#]|$))[^@]*@")
+# A secret key may hold a slash, unencoded though it should not be. What looks like ports, a drive of Windows or a file
+# name does not begin one.
+_USER_INFO = re.compile(
+    r"^[^[/?#@:]+:(?!/)(?![0-9]{1,5}(?:[,/?#]|$))(?:[^@/]*@|[^@]*@(?=[^@/]+/))",
+)
 
 
 def number(value: object) -> float | None:
@@ -127,6 +130,6 @@ def _word_without_credentials(found: re.Match[str]) -> str:
     parts = [before]
     address = _USER_INFO.sub("", address)
     for part in re.split("[?#]", address, maxsplit=1)[0].split("://"):
-        authority, slash, path = part.partition("/")
+        authority, slash, path = _USER_INFO.sub("", part).partition("/")
         parts.append(authority.rpartition("@")[2] + slash + path)
     return "://".join(parts)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from exporter.config.files import FileReader
 from exporter.config.problems import Location, Problem
 from exporter.config.schema import Cluster, Config
 from exporter.config.secret import Secret
@@ -17,8 +18,8 @@ _API_PATH: Final = re.compile(r"(?<!/)/v[0-9]+(/vectordb(/.*)?)?$")
 _ESCAPED: Final = re.compile(r"\[([*?[])\]")
 
 
-def advise(config: Config, keys: Mapping[str, Secret | None], files: FileReader) -> Iterator[Problem]:
-    """Yield what looks like a mistake; `keys` go by cluster_id. `files` looks for the directories of job_lists."""
+def advise(config: Config, keys: Mapping[str, Secret | None]) -> Iterator[Problem]:
+    """Yield what looks like a mistake; `keys` go by cluster_id."""
     for index, cluster in enumerate(config.clusters):
         location = ("clusters", index)
         key = keys[cluster.cluster_id]
@@ -29,7 +30,7 @@ def advise(config: Config, keys: Mapping[str, Secret | None], files: FileReader)
             yield Problem((*location, "base_url"), sentence)
         for number, pattern in enumerate(cluster.job_lists):
             directory = str(Path(pattern).parent)
-            if not any(Path(path).is_dir() for path in files.match(directory)):
+            if not any(map(os.path.isdir, glob.iglob(directory))):  # noqa: PTH207 - absolute patterns
                 where = _ESCAPED.sub(r"\1", directory)
                 yield Problem((*location, "job_lists", number), f"matches nothing: there is no directory {where}")
 

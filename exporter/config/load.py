@@ -142,7 +142,7 @@ class Loader:
     def _gather(self, document: Document, config: Config, credentials: Credentials) -> Loaded:
         patterns = tuple(pattern for cluster in config.clusters for pattern in cluster.job_lists)
         list_problems = self._lists.refresh(patterns, self._files)
-        advice = advise(config, credentials.keys, self._files)
+        advice = advise(config, credentials.keys)
         listed = {}
         for cluster in config.clusters:
             configured = frozenset(cluster.jobs)

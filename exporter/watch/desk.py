@@ -336,15 +336,13 @@ class Desk:
     def _list_failed(self, listing: Listing, error: ApiError) -> bool:
         """Take in a failure; whether to go on with the other lists, which an answer allows.
 
-        A list whose time is over after some pages goes on next time, which is no failure, and so does one that was
-        asked too often.
+        A list whose time is over after some pages goes on next time, which is no failure.
         """
         out_of_time = isinstance(error, CallTimeoutError) and self._clock.monotonic() >= listing.deadline
         if out_of_time and listing.pages:
             return False
-        throttled = error.error is ErrorClass.RATE_LIMITED
-        self._list_said(listing, self._lists.name() if throttled else self._lists.skip(), error)
-        return not throttled and error.error not in DOWN
+        self._list_said(listing, self._lists.skip(), error)
+        return error.error is not ErrorClass.RATE_LIMITED and error.error not in DOWN
 
     def _list_said(self, listing: Listing, subject: str, error: ApiError | None) -> None:
         for waiter in listing.rounds:

@@ -54,11 +54,10 @@ class Lists:
 
     def start(self, settings: Settings, now: float) -> ListReading:
         """The reading to go on with: that of the last scrape where it was not complete, or where a list failed."""
-        if self.reading is not None and (self._fresh(settings, now) or not self.reading.complete):
+        if self.reading is not None and (self._fresh(settings, now) or not self.reading.tried):
             self.reading.resume()
         else:
-            left = None if self.reading is None else self.reading.left()
-            self.reading = ListReading(settings.lists, settings.single_page, left)
+            self.reading = ListReading(settings.lists, settings.single_page, self.reading)
             self._listed_at = now
         return self.reading
 
@@ -84,10 +83,10 @@ class Lists:
         return listing.pages > 0 and now + self._usual_seconds > listing.deadline
 
     def end(self, memory: JobMemory, settings: Settings, at: Moment) -> bool:
-        """Let the worker go; where the reading is complete, choose what is watched, and say so."""
+        """Let the worker go; where every list was tried, choose what is watched, and say so."""
         self.listing = None
         reading = self.reading
-        if reading is None or not reading.complete:
+        if reading is None or not reading.tried:
             return False
         if not reading.failed:
             self.reading = None
@@ -106,15 +105,12 @@ class Lists:
         """Whether a list failed and was not read since."""
         return self.reading is not None and bool(self.reading.failed)
 
-    def name(self) -> str:
-        """Which list is read now."""
-        return "list" if self.reading is None or self.reading.complete else str(self.reading.next_page[0])
-
     def skip(self) -> str:
         """Leave the list that is read now, which failed, to the next scrape, and return its name."""
-        name = self.name()
-        if self.reading is not None and not self.reading.complete:
-            self.reading.skip()
+        if self.reading is None or self.reading.complete:
+            return "list"
+        name = str(self.reading.next_page[0])
+        self.reading.skip()
         return name
 
     def deadline(self, waiter: Round) -> float:

@@ -66,21 +66,28 @@ class ListReading:
     of this reading named them, before it was decided which are.
     """
 
-    def __init__(
-        self, targets: tuple[ListTarget, ...], single_page: bool, left: Mapping[ListTarget, _Place] | None = None
-    ) -> None:
+    def __init__(self, targets: tuple[ListTarget, ...], single_page: bool, before: ListReading | None = None) -> None:
+        """`before`: the reading before, in which lists failed; these are read last, so that they hold up no other."""
+        left = {} if before is None else before.left()
+        self._places = (*(_Place(target) for target in targets if target not in left), *left.values())
         self.jobs: dict[str, NamedJob] = {}
+        if before is not None:
+            self.jobs.update((job_id, before.jobs[job_id]) for place in self._places for job_id in place.ids)
         self.early: set[str] = set()
         self.pages_read = 0
         self._single_page = single_page
-        self._places = tuple((left or {}).get(target) or _Place(target) for target in targets)
         self._pending = deque(self._places)
         self._failed: list[_Place] = []
 
     @property
     def complete(self) -> bool:
-        """Whether every list was read as far as it could be, or to the most pages that one reading may take."""
+        """Whether there is nothing to ask for now: all was read or failed, or the most pages for one reading were."""
         return not self._pending or self.pages_read >= PAGES_PER_READING
+
+    @property
+    def tried(self) -> bool:
+        """Whether every list was read as far as it could be, so that no more is to be had than there is."""
+        return self.complete or all(place.failures for place in self._pending)
 
     @property
     def failed(self) -> frozenset[ListTarget]:
@@ -125,10 +132,14 @@ class ListReading:
         self._failed.clear()
 
     def left(self) -> Mapping[ListTarget, _Place]:
-        """Where to begin next time in lists that failed: at the page that did, or, if it did so again, at page 1."""
+        """Where to begin next time in lists that failed: at the page that did, or, if it did so again, at page 1.
+
+        The list that failed last comes last.
+        """
         return {
             place.target: place if place.failures == 1 else _Place(place.target, failures=place.failures)
-            for place in self._failed
+            for place in (*self._pending, *self._failed)
+            if place.failures
         }
 
     def ids(self) -> Iterator[tuple[ListTarget, Collection[str]]]:

@@ -59,11 +59,16 @@ def test_job_lists_in_a_directory_that_there_is_not(place: Place) -> None:
     missing = f"clusters[0].job_lists[1]: matches nothing: there is no directory {place.directory / 'jobs.d'}"
     assert warnings(loader) == [missing]
     (place.directory / "jobs.d").mkdir()
-    assert loader.changed()
     assert warnings(loader) == []
     (place.directory / "jobs.d").rmdir()
-    assert loader.changed()
     assert warnings(loader) == [missing]
+
+
+def test_what_is_looked_at_for_advice_alone_is_no_change(place: Place) -> None:
+    (place.directory / "lists").mkdir()
+    loader = listing(place, "*/list")
+    assert warnings(loader) == []
+    (place.directory / "other").mkdir()
     assert not loader.changed()
 
 

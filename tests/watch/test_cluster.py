@@ -586,6 +586,26 @@ def test_a_list_that_fails_keeps_the_cluster_down_and_costs_the_other_lists_noth
     assert ("list of collection bad", None) in bench.journal.lines
 
 
+@pytest.mark.parametrize("error", [AuthError("HTTP 403"), RateLimitedError("HTTP 429", 0.0), CodeError("code 100")])
+def test_several_lists_that_fail_cost_one_that_works_nothing(error: ApiError) -> None:
+    names = ("bad", "worse", "good")
+    lists = tuple(ListTarget(collection=name) for name in names)
+    bench = Bench(named=Named(discovery=True), lists=lists, refresh_interval=60.0, single_page=True)
+    bench.api.lists = {"bad": failing(error), "worse": failing(error), "good": lambda _: page("1")}
+    for _ in range(4):
+        assert bench.scrape().up is False
+    bench.api.lists["good"] = lambda _: page("1", "2", state=State.COMPLETED)
+    for _ in range(4):
+        bench.shift += 60
+        assert bench.scrape().up is False
+    assert set(bench.ups()) == {"1", "2"}
+    assert bench.api.asked["list good"] == 5
+    assert min(bench.api.asked["list bad"], bench.api.asked["list worse"]) >= 3
+    bench.api.lists = dict.fromkeys(names, lambda _: page("1"))
+    bench.shift += 60
+    assert bench.scrape().up is True
+
+
 def test_a_list_that_hangs_holds_up_the_others_for_one_scrape() -> None:
     bench = two_lists()
     with bench.api.holding("list bad"):

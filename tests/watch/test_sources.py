@@ -123,6 +123,9 @@ def test_a_list_that_fails_is_left_to_the_end_and_then_read_on() -> None:
     assert reading.left()[targets[0]].page == 2
     reading.resume()
     assert (reading.complete, reading.next_page) == (False, (targets[0], 2))
+    again = ListReading(targets, single_page=False, before=reading)
+    assert again.next_page == (targets[1], 1)
+    assert set(again.jobs) == {"1"}
     reading.skip()
     assert reading.left()[targets[0]].page == 1
 
