@@ -34,6 +34,7 @@ class Lists:
         """Begin anew where other lists are read now."""
         if (now.lists, now.single_page) != (before.lists, before.single_page):
             self.reading = None
+            self._unsettled = False
             self._listed_at = None
         self._known.intersection_update(now.lists)
         if not now.lists:

@@ -606,6 +606,40 @@ def test_several_lists_that_fail_cost_one_that_works_nothing(error: ApiError) ->
     assert bench.scrape().up is True
 
 
+def test_a_list_that_failed_keeps_the_cluster_down_where_no_time_is_left_to_ask_again() -> None:
+    bench = two_lists()
+    bench.api.lists["bad"] = failing(HttpError("HTTP 500"))
+    assert bench.scrape().up is False
+
+    def slow(_: int) -> ListPage:
+        bench.shift += 0.4 * LONG
+        return page("1")
+
+    bench.api.lists["good"] = slow
+    assert bench.scrape().up is False
+    assert bench.api.asked == {"list bad": 1, "list good": 1, "1": 1}
+
+
+def test_what_a_list_called_finished_before_it_was_read_to_its_end_was_so_before() -> None:
+    bench = discovering()
+    bench.api.states["old"] = State.FAILED
+    broken = True
+
+    def pages(number: int) -> ListPage:
+        if number == 1:
+            return page("run")
+        if broken:
+            raise CodeError("code 1")
+        return page("old", state=State.FAILED)
+
+    bench.api.pages = pages
+    bench.scrape()
+    broken = False
+    bench.scrape()
+    bench.scrape()
+    assert set(bench.ups()) == {"run"}
+
+
 def test_a_list_that_hangs_holds_up_the_others_for_one_scrape() -> None:
     bench = two_lists()
     with bench.api.holding("list bad"):
@@ -813,15 +847,18 @@ def test_a_job_that_one_reload_drops_and_the_next_brings_back_is_asked_again_by_
 
 
 def test_what_a_scrape_did_before_a_reload_counts_in_what_it_says_of_itself() -> None:
-    bench = Bench("1", "2", "3", rate=1.0)
+    bench = Bench("1", "2", "3")
+    bench.scrape()
+    # The three calls of that scrape leave no room for others within the second.
+    bench.limiter.set_rate(1.0)
     deadline = bench.clock.monotonic() + 0.2
     opened = bench.watch.begin(deadline)
-    assert bench.watch.end(opened).waiting == 2
+    assert bench.watch.end(opened).waiting == 3
     bench.shift = 10
     view = bench.watch.end(bench.watch.begin(deadline, after=opened))
-    assert view.waiting == 2
+    assert view.waiting == 3
     assert view.scrape_duration >= 10
-    assert bench.api.asked.total() == 1
+    assert bench.api.asked.total() == 3
 
 
 def test_a_call_that_could_not_be_answered_in_time_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
