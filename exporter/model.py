@@ -103,6 +103,22 @@ class ListedJob:
 
 
 @dataclass(frozen=True, slots=True)
+class ListTarget:
+    """One list to read: a database and a collection, each empty for the API's default or for all."""
+
+    database: str = ""
+    collection: str = ""
+
+    def __str__(self) -> str:
+        parts = ["list"]
+        if self.collection:
+            parts.append(f"collection {self.collection}")
+        if self.database:
+            parts.append(f"database {self.database}")
+        return " of ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
 class ListPage:
     """One page of the list: the records that name a job, duplicates included."""
 

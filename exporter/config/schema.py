@@ -27,10 +27,11 @@ from pydantic_core import PydanticCustomError
 
 from exporter.config.duration import parse_duration
 from exporter.config.secret import Secret
-from exporter.model import JOB_ID
+from exporter.model import JOB_ID, ListTarget
 
 ZILLIZ_URL: Final = "https://api.cloud.zilliz.com"
 PROGRESS_PATHS: Final = {"zilliz": "getProgress", "milvus": "describe"}
+_FINISHED_FOR: Final = 86_400.0
 _PATH_SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -205,7 +206,7 @@ class Discovery(_Section):
     refresh_interval: Duration = Field(
         60.0, description="the list is read at a scrape, at most this often; 0s = at every scrape"
     )
-    finished_for: Duration = Field(86_400.0, description="how long a finished job stays exposed after it finished")
+    finished_for: Duration = Field(_FINISHED_FOR, description="how long a finished job stays exposed after it finished")
     max_jobs: Count = Field(500, description="discovered jobs watched at most; the rest is counted")
 
 
@@ -251,6 +252,19 @@ class Cluster(_Section):
     concurrency: Count = Field(16, le=1000, description="requests in flight to this cluster's API")
     proxy_url: ProxyUrl | None = Field(None, description="HTTP proxy to the API", repr=False)
     tls_config: TlsConfig = Field(TlsConfig(), description="how the API's certificate is checked, as in Prometheus")
+
+    @property
+    def finished_for(self) -> float:
+        """How long a finished job stays exposed after it finished, in seconds; 24 h where discovery is off."""
+        return _FINISHED_FOR if self.discovery is None else self.discovery.finished_for
+
+    @property
+    def lists(self) -> tuple[ListTarget, ...]:
+        """The lists that discovery reads; none where it is off."""
+        if self.discovery is None:
+            return ()
+        databases, collections = self.discovery.databases or ("",), self.discovery.collections or ("",)
+        return tuple(ListTarget(database, collection) for database in databases for collection in collections)
 
     @classmethod
     def resolve(cls, data: dict[Any, Any]) -> dict[Any, Any]:

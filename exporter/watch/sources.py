@@ -11,23 +11,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 
-from exporter.model import ListedJob, ListPage, id_order
+from exporter.model import ListedJob, ListPage, ListTarget, id_order
+
+__all__ = ["ListReading", "ListTarget", "NamedJob", "choose", "list_targets"]
 
 PAGES_PER_SCRAPE = 200
 PAGES_PER_READING = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class ListTarget:
-    """One list to read: a database and a collection, each empty for the API's default or for all."""
-
-    database: str = ""
-    collection: str = ""
-
-    def __str__(self) -> str:
-        parts = ["list", f"collection {self.collection}", f"database {self.database}"]
-        given = (True, self.collection, self.database)
-        return " of ".join(part for part, wanted in zip(parts, given, strict=True) if wanted)
 
 
 @dataclass(frozen=True, slots=True)

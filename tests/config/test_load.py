@@ -8,6 +8,7 @@ from exporter.config.document import LARGEST
 from exporter.config.load import Loader
 from exporter.config.schema import Discovery
 from exporter.config.secret import Secret
+from exporter.model import ListTarget
 from tests.config.place import Place, cluster, errors, load_cluster
 
 
@@ -35,6 +36,27 @@ def test_one_cluster_and_one_key_are_enough(place: Place) -> None:
 )
 def test_discovery_is_on_where_present_or_where_no_jobs_are_named(place: Place, keys: dict[str, Any], on: bool) -> None:
     assert (load_cluster(place, **keys).discovery is not None) is on
+
+
+def test_finished_jobs_stay_for_a_day_unless_discovery_says_otherwise(place: Place) -> None:
+    assert load_cluster(place, jobs=["1"]).finished_for == 86_400.0
+    assert load_cluster(place, discovery={"finished_for": "2h"}).finished_for == 7200.0
+
+
+@pytest.mark.parametrize(
+    ("keys", "lists"),
+    [
+        ({"jobs": ["1"]}, ()),
+        ({}, (ListTarget(),)),
+        ({"discovery": {"collections": ["a", "b"]}}, (ListTarget("", "a"), ListTarget("", "b"))),
+        ({"discovery": {"databases": ["x", "y"]}}, (ListTarget("x"), ListTarget("y"))),
+        ({"discovery": {"databases": ["x"], "collections": ["a"]}}, (ListTarget("x", "a"),)),
+    ],
+)
+def test_discovery_reads_a_list_per_database_and_collection(
+    place: Place, keys: dict[str, Any], lists: tuple[ListTarget, ...]
+) -> None:
+    assert load_cluster(place, **keys).lists == lists
 
 
 def test_milvus_needs_no_key_and_has_its_own_progress_path(place: Place) -> None:
