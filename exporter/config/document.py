@@ -1,23 +1,58 @@
-"""YAML text -> plain data, with the line of each value, strictly: what YAML lets slip is an error here."""
+"""Reads one YAML document strictly, as plain data with line numbers: what YAML would let slip is an error here.
+
+Plain scalars are those of YAML 1.2, in decimal: `no`, `1:30` and `2024-01-01` are text, `010` is ten.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import yaml
+from yaml.composer import Composer
+from yaml.reader import ReaderError
+from yaml.resolver import BaseResolver
 
 from exporter.config.problems import Location, Problem
 
 LARGEST: Final = 1024 * 1024
-_DEEPEST = 24
-_MOST_VALUES = 100_000
-_TAG = "tag:yaml.org,2002:"
-_TEXT = frozenset({"str", "timestamp", "value", "merge"})  # a date is a date to YAML 1.1 alone
-# PyYAML quotes what it stumbled over, which may be a secret; tokens and single marks are not.
-_HARMLESS = re.compile(r"(?:[^'\"]|'<[a-z ]+>'|'[^\w\s]')*")
+FAST_LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DEEPEST: Final = 24
+_MOST_VALUES: Final = 100_000
+TAG: Final = "tag:yaml.org,2002:"
+_TEXT, _MERGE = TAG + "str", TAG + "merge"
+_PLAIN: Final = {  # tag -> pattern, first characters
+    TAG + "null": (r"(?:~|null|Null|NULL|)\Z", ["~", "n", "N", ""]),
+    TAG + "bool": (r"(?:true|True|TRUE|false|False|FALSE)\Z", list("tTfF")),
+    TAG + "int": (r"[-+]?[0-9]+\Z", list("-+0123456789")),
+    TAG + "float": (
+        r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z",
+        list("-+.0123456789"),
+    ),
+    _MERGE: (r"<<\Z", ["<"]),
+}
+_VALUES: Final[Mapping[str, Callable[[str], object]]] = {
+    _TEXT: str,
+    _MERGE: str,
+    TAG + "null": lambda text: {"": None, "~": None, "null": None}[text.lower()],
+    TAG + "bool": lambda text: {"true": True, "false": False}[text.lower()],
+    TAG + "int": int,
+    TAG + "float": lambda text: float(re.sub(r"\.(?=[in])", "", text.lower())),
+}
+_TOO_DEEP: Final = "is nested too deeply for a configuration"
+_OUT_OF_PLACE: Final = "a character or directive is out of place; a value with special characters belongs in quotes"
+_SENTENCES: Final[Mapping[str, str]] = {  # by a word of PyYAML's
+    "another document": "it holds more than one document",
+    "alias": "an alias (*) or anchor (&) is not right; a value that begins with * or & belongs in quotes",
+    "anchor": "an alias (*) or anchor (&) is not right; a value that begins with * or & belongs in quotes",
+    "tag": "a tag (!) is not known; a value that begins with ! belongs in quotes",
+    "cannot start": _OUT_OF_PLACE,
+    "directive": _OUT_OF_PLACE,
+}
+# PyYAML without libyaml quotes what it stumbled over, which may be a secret; tokens and single marks are not.
+_HARMLESS: Final = re.compile(r"(?:[^'\"]|'<[a-z ]+>'|'[^\w\s]')*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +65,35 @@ class Document:
     unreadable: frozenset[Location] = frozenset()
 
 
+class PlainScalars(BaseResolver):
+    """Resolves what a scalar without quotes is; see the head of this module."""
+
+
+for _tag, (_pattern, _first) in _PLAIN.items():
+    PlainScalars.add_implicit_resolver(_tag, re.compile(_pattern), _first)
+
+
 class _TooMuchError(Exception):
-    pass
+    """The document is larger than any configuration; the text is the sentence to report."""
 
 
-class _Composer(yaml.SafeLoader):
-    """Composes nodes; refuses nesting that would exhaust the stack."""
+class _Composer(Composer, PlainScalars):
+    """Composes nodes in Python: libyaml's own composer overflows the stack on deep nesting."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self._depth = 0
+        Composer.__init__(self)
+        PlainScalars.__init__(self)
+        parser = FAST_LOADER(text)
+        self.check_event, self.peek_event, self.get_event = parser.check_event, parser.peek_event, parser.get_event
+        self._depth = self._count = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self._depth += 1
+        self._count += 1
         if self._depth > _DEEPEST:
-            raise _TooMuchError("is nested too deeply for a configuration")
+            raise _TooMuchError(_TOO_DEEP)
+        if self._count > _MOST_VALUES:
+            raise _TooMuchError("holds too many values")
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -58,44 +107,32 @@ def read_document(raw: bytes) -> Document:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         return _nothing("is not UTF-8 text", raw.count(b"\n", 0, error.start) + 1)
-    reader = _Reader()
+    builder = _Builder()
     try:
-        node = _compose(text)
-        data = None if node is None else reader.value(node, (), 0)
+        node = _Composer(text).get_single_node()
+        data = None if node is None else builder.value(node, (), 0)
     except _TooMuchError as error:
         return _nothing(str(error))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        return _nothing(f"is not valid YAML: {yaml_problem(error)}", None if mark is None else mark.line + 1)
     except yaml.YAMLError as error:
-        position = getattr(error, "position", 0)
-        return _nothing("is not valid YAML: it holds a control character", text.count("\n", 0, position) + 1)
-    return Document(data, reader.lines, tuple(reader.problems), frozenset(reader.unreadable))
+        return _nothing(*yaml_problem(error, text))
+    return Document(data, builder.lines, tuple(builder.problems), frozenset(builder.unreadable))
 
 
-def yaml_problem(error: yaml.MarkedYAMLError) -> str:
-    """Say what PyYAML stumbled over, without the piece of text that it quotes."""
-    problem = error.problem or error.context or "it breaks off"
-    if "another document" in problem:
-        return "it holds more than one document"
-    if "\\t" in problem:
-        return "a tab stands where only spaces may"
-    if "alias" in problem or "anchor" in problem:
-        return "an alias (*) or anchor (&) is not right; a value that begins with * or & belongs in quotes"
-    if "tag" in problem:
-        return "a tag (!) is not known; a value that begins with ! belongs in quotes"
-    if _HARMLESS.fullmatch(problem):
-        return problem
-    return "a character or directive is out of place; a value with special characters belongs in quotes"
-
-
-def _compose(text: str) -> yaml.Node | None:
-    loader = _Composer(text)
-    try:
-        node: yaml.Node | None = loader.get_single_node()
-        return node
-    finally:
-        loader.dispose()
+def yaml_problem(error: yaml.YAMLError, text: str) -> tuple[str, int | None]:
+    """Say why `text` is no YAML, without the piece of it that PyYAML quotes, and on which line, if that is known."""
+    if isinstance(error, ReaderError):
+        line = text.encode().count(b"\n", 0, error.position) + 1
+        return "is not valid YAML: it holds a control character", line
+    problem, context, mark = (getattr(error, name, None) for name in ("problem", "context", "problem_mark"))
+    problem = problem or "it breaks off"
+    if "nesting depth" in problem:
+        return _TOO_DEEP, None
+    sentences = (sentence for word, sentence in _SENTENCES.items() if word in f"{context} {problem}")
+    if mark is not None and text[mark.index : mark.index + 1] == "\t":
+        sentence = "a tab stands where only spaces may"
+    else:
+        sentence = next(sentences, problem if _HARMLESS.fullmatch(problem) else _OUT_OF_PLACE)
+    return f"is not valid YAML: {sentence}", None if mark is None else mark.line + 1
 
 
 def _nothing(sentence: str, line: int | None = None) -> Document:
@@ -103,103 +140,73 @@ def _nothing(sentence: str, line: int | None = None) -> Document:
     return Document(None, lines, (Problem((), sentence),), frozenset({()}))
 
 
-class _Reader:
-    """Walks the nodes of one document. Aliases are walked again wherever they stand, within a bound."""
+class _Builder:
+    """Makes data of the nodes of one document; an alias counts as if its anchor's text stood there again."""
 
     def __init__(self) -> None:
         self.lines: dict[Location, int] = {}
         self.problems: list[Problem] = []
         self.unreadable: set[Location] = set()
         self._count = 0
-        scalars = yaml.constructor.SafeConstructor()
-        self._constructors: Mapping[str, Callable[[yaml.ScalarNode], object]] = {
-            "int": scalars.construct_yaml_int,
-            "float": scalars.construct_yaml_float,
-            "bool": scalars.construct_yaml_bool,
-            "null": scalars.construct_yaml_null,
-        }
 
     def value(self, node: yaml.Node, location: Location, depth: int) -> object:
+        self._spend(depth)
+        self.lines.setdefault(location, _line(node))
+        if isinstance(node, yaml.MappingNode) and node.tag == TAG + "map":
+            mapping: dict[str, object] = {}
+            self._fill(mapping, node, location, depth)
+            return mapping
+        if isinstance(node, yaml.SequenceNode) and node.tag == TAG + "seq":
+            return [self.value(item, (*location, index), depth + 1) for index, item in enumerate(node.value)]
+        try:
+            return _scalar(node)
+        except ValueError as error:
+            self.problems.append(Problem(location, str(error)))
+            self.unreadable.add(location)
+            return None
+
+    def _fill(self, mapping: dict[str, object], node: yaml.MappingNode, location: Location, depth: int) -> None:
+        """Add the keys of `node`, then those that it merges (<<), where `mapping` does not have them."""
+        lines: dict[str, int] = {}
+        merged: list[yaml.Node] = []
+        for key_node, value_node in node.value:
+            self._spend(depth)
+            key, line = key_node.value, _line(key_node)
+            if key_node.tag == _MERGE:
+                merged += value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+            elif key_node.tag != _TEXT:
+                self.problems.append(Problem(location, f"has a key on line {line} that is not text"))
+            elif key in lines:
+                sentence = f"is given twice, on lines {lines[key]} and {line}; keep one"
+                self.problems.append(Problem((*location, key), sentence))
+            else:
+                lines[key] = line
+                if key not in mapping:
+                    self.lines[*location, key] = line
+                    mapping[key] = self.value(value_node, (*location, key), depth + 1)
+        for source in merged:
+            if isinstance(source, yaml.MappingNode):
+                self._fill(mapping, source, location, depth + 1)
+            else:
+                self.problems.append(Problem(location, "has a merge (<<) of something that is not a mapping"))
+
+    def _spend(self, depth: int) -> None:
         self._count += 1
         if self._count > _MOST_VALUES or depth > _DEEPEST:
             raise _TooMuchError("holds too many values, aliases (*) included")
-        self.lines.setdefault(location, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
-            return self._mapping(node, location, depth)
-        if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
-            return [self.value(item, (*location, index), depth + 1) for index, item in enumerate(node.value)]
-        if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node, location)
-        self._unreadable(location, "has a YAML tag (!) that means nothing here; remove it")
-        return None
 
-    def _scalar(self, node: yaml.ScalarNode, location: Location) -> object:
-        kind = node.tag.removeprefix(_TAG)
-        if kind in _TEXT:
-            return node.value
-        construct = self._constructors.get(kind)
-        if construct is None:
-            self._unreadable(location, "has a YAML tag (!) that means nothing here; remove it, or use quotes")
-            return None
-        try:
-            return construct(node)
-        except (ValueError, KeyError, yaml.YAMLError):  # !!int before something else, or a number of 5000 digits
-            self._unreadable(location, "is not what YAML takes it for; put it in quotes")
-            return None
 
-    def _mapping(self, node: yaml.MappingNode, location: Location, depth: int) -> dict[str, object]:
-        result: dict[str, object] = {}
-        merged: list[yaml.Node] = []
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            if key_node.tag == _TAG + "merge":
-                merged.append(value_node)
-                continue
-            key = self._key(key_node, location)
-            if key is None:
-                continue
-            place = (*location, key)
-            if key in result:
-                first = self.lines[place]
-                self.problems.append(Problem(place, f"is given twice, on lines {first} and {line}; keep one"))
-                continue
-            self.lines.setdefault(place, line)
-            result[key] = self.value(value_node, place, depth + 1)
-        for source in merged:
-            for other in source.value if isinstance(source, yaml.SequenceNode) else [source]:
-                self._merge(other, result, location, depth)
-        return result
+def _scalar(node: yaml.Node) -> object:
+    """Return the value of a scalar. Raises ValueError, whose text is the sentence to report."""
+    convert = _VALUES.get(node.tag) if isinstance(node, yaml.ScalarNode) else None
+    if convert is None:
+        raise ValueError("has a YAML tag (!) that means nothing here; remove it, or use quotes")
+    try:
+        return convert(node.value)
+    except (ValueError, KeyError):  # !!int before something else, or a number of 5000 digits
+        raise ValueError("is not what YAML takes it for; put it in quotes") from None
 
-    def _merge(self, source: yaml.Node, result: dict[str, object], location: Location, depth: int) -> None:
-        """Add the keys of `<<: *source` that the mapping does not give itself."""
-        if not isinstance(source, yaml.MappingNode):
-            self.problems.append(Problem(location, "has a merge (<<) of something that is not a mapping"))
-            return
-        if depth > _DEEPEST:
-            raise _TooMuchError("is nested too deeply for a configuration")
-        # Lines of a merged value would replace those of the value that overrides it.
-        other = _Reader()
-        other._count = self._count
-        data = other._mapping(source, location, depth + 1)
-        self._count = other._count
-        for key, value in data.items():
-            if key in result:
-                continue
-            result[key] = value
-            place = (*location, key)
-            size = len(place)
-            self.lines.update((where, line) for where, line in other.lines.items() if where[:size] == place)
-            self.problems += (problem for problem in other.problems if problem.location[:size] == place)
-            self.unreadable |= {where for where in other.unreadable if where[:size] == place}
 
-    def _key(self, node: yaml.Node, location: Location) -> str | None:
-        if isinstance(node, yaml.ScalarNode) and node.tag.removeprefix(_TAG) in _TEXT:
-            text: str = node.value
-            return text
-        line = node.start_mark.line + 1
-        self.problems.append(Problem(location, f"has a key on line {line} that is not text"))
-        return None
-
-    def _unreadable(self, location: Location, sentence: str) -> None:
-        self.problems.append(Problem(location, sentence))
-        self.unreadable.add(location)
+def _line(node: yaml.Node) -> int:
+    line: int = node.start_mark.line
+    return line + 1

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import yaml
 
-from exporter.config.document import yaml_problem
+from exporter.config.document import FAST_LOADER, TAG, PlainScalars, yaml_problem
 from exporter.config.files import FileError, FileReader
 from exporter.config.schema import job_id_problem
 
-_TAG = "tag:yaml.org,2002:"
-_resolve: Callable[[type[yaml.Node], str, tuple[bool, bool]], str] = yaml.resolver.Resolver().resolve
-_FAST: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_RESOLVER: Any = PlainScalars()
 
 
 class JobLists:
@@ -58,17 +57,15 @@ def parse_job_list(raw: bytes) -> tuple[str, ...]:
         raise FileError("is not UTF-8 text") from None
     try:
         return tuple(dict.fromkeys(_ids(text)))
-    except yaml.MarkedYAMLError as error:
-        line = f" on line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise FileError(f"is not valid YAML{line}: {yaml_problem(error)}") from None
-    except yaml.YAMLError:
-        raise FileError("is not valid YAML: it holds a control character") from None
+    except yaml.YAMLError as error:
+        sentence, line = yaml_problem(error, text)
+        raise FileError(f"{sentence} (line {line})" if line else sentence) from None
 
 
 def _ids(text: str) -> Iterator[str]:
     """Read events, not values: a list of 16 MiB costs no tree, and aliases and nesting have no place in it."""
     inside = done = False
-    for event in yaml.parse(text, Loader=_FAST):
+    for event in yaml.parse(text, Loader=FAST_LOADER):
         match event:
             case yaml.SequenceStartEvent() if not inside and not done:
                 inside = True
@@ -85,9 +82,8 @@ def _ids(text: str) -> Iterator[str]:
 
 
 def _id(event: yaml.ScalarEvent) -> str:
-    tag = event.tag or _resolve(yaml.ScalarNode, event.value, event.implicit)
-    as_read: Mapping[str, object] = {"int": 0, "float": 0.0, "str": event.value, "timestamp": event.value}
-    problem = job_id_problem(as_read.get(tag.removeprefix(_TAG)))
+    tag = event.tag or _RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit)
+    problem = job_id_problem({TAG + "str": event.value, TAG + "int": 0, TAG + "float": 0}.get(tag))
     if problem is not None:
         raise FileError(f"cannot be used: the job id{_line(event)} {problem}")
     return event.value

@@ -52,10 +52,14 @@ def from_pydantic(error: ValidationError, root: type[BaseModel]) -> Iterator[Pro
 
     Only locations and types of pydantic's errors are used: its own texts show values.
     """
+    sections = _sections(root)
+    unknown = 0
     for item in error.errors(include_url=False, include_input=False):
         location = tuple(item["loc"])
         if item["type"] == "extra_forbidden":
-            yield Problem(location, _unknown_key(location, _sections(root)))
+            unknown += 1  # to find a similar key takes time, and no more than this many are reported
+            sentence = _unknown_key(location, sections) if unknown <= MOST else "is not a known key"
+            yield Problem(location, sentence)
         elif item["type"] == "missing":
             yield Problem(location, _REQUIRED[str(location[-1])])
         else:
@@ -78,17 +82,18 @@ def report(
     """
     known = {name for model in _sections(root).values() for name in model.model_fields} | {*names}
 
-    def order(problem: Problem) -> tuple[int, str, str]:
-        return _line(problem.location, lines) or 0, _path(problem.location, known), problem.sentence
+    def order(problem: Problem) -> tuple[int, list[str], str]:
+        return _line(problem.location, lines) or 0, [str(part) for part in problem.location], problem.sentence
 
+    found = sorted(set(problems), key=order)
     texts = []
-    for problem in sorted(set(problems), key=order):
+    for problem in found[:MOST]:
         line = _line(problem.location, lines)
         path = _path(problem.location, known)
         place = (f"{document}, line {line}" if path else f"line {line}") if line else ""
         texts.append(f"{path or document}: {problem.sentence}" + (f" ({place})" if place else ""))
-    if len(texts) > MOST:
-        texts[MOST:] = [f"and {len(texts) - MOST} more errors"]
+    if len(found) > MOST:
+        texts.append(f"and {len(found) - MOST} more errors")
     return tuple(texts)
 
 

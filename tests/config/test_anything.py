@@ -1,11 +1,11 @@
 """Whatever a configuration file holds, it is loaded or refused; and no secret in it is ever shown."""
 
+import json
 import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +24,7 @@ scalars = (
     st.none()
     | st.booleans()
     | st.integers()
-    | st.floats(allow_nan=False)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=20)
     | st.sampled_from(["1m", "zilliz", "milvus", "http://h", "448761313698322011", "all"])
 )
@@ -55,11 +55,11 @@ def test_any_bytes_are_a_configuration_or_an_error(tmp_path: Path, raw: bytes) -
 
 
 @given(values | st.fixed_dictionaries({"clusters": clusters}, optional={"scrape": values, "files": values}))
-def test_any_document_is_a_configuration_or_an_error(document: Any) -> None:
-    raw = yaml.safe_dump(document, allow_unicode=True).encode("utf-8", "surrogatepass")
-    read = read_document(raw)
-    # Not even PyYAML itself reads everything back that it writes: U+0085 becomes a space.
-    assert read.problems or isinstance(document, dict) or document == read.data or document != yaml.safe_load(raw)
+def test_any_document_in_json_is_read_exactly_and_is_a_configuration_or_an_error(document: Any) -> None:
+    raw = json.dumps(document, ensure_ascii=False)
+    read = read_document(raw.encode("utf-8", "surrogatepass"))
+    # Line breaks of Unicode that JSON leaves in texts are folded into spaces by YAML.
+    assert read.problems or read.data == document or len(raw.splitlines()) > 1
     if isinstance(document, dict):
         outcome(Loader.from_mapping(document))
 

@@ -10,10 +10,10 @@ from tests.config.place import Place, ids, listing
 
 def test_lists_are_matched_by_pattern_and_read_in_the_order_of_their_names(place: Place) -> None:
     place.write("jobs.d/b.yaml", '["3", "1"]')
-    place.write("jobs.d/a.yaml", '- "1"\n- 2024-01-01\n- job_c\n')
+    place.write("jobs.d/a.yaml", '- "1"\n- 2024-01-01\n- job_c\n- no\n')
     place.write("jobs.d/.c.yaml.tmp", "half")
     place.write("jobs.d/notes.txt", "no list")
-    assert ids(listing(place, "jobs.d/*.yaml").load()) == ("1", "2024-01-01", "job_c", "3")
+    assert ids(listing(place, "jobs.d/*.yaml").load()) == ("1", "2024-01-01", "job_c", "no", "3")
 
 
 def test_ids_that_are_configured_already_are_not_listed_again(place: Place) -> None:
@@ -45,7 +45,7 @@ BAD_LISTS = {
     "- '1'\n---\n- '2'": "must be one YAML list, and no second document",
     "- '1'\n- 448761313698322011": "cannot be used: the job id on line 2 is a number to YAML; put it in quotes",
     "- '1'\n- ": "cannot be used: the job id on line 2 must be a job id in quotes",
-    "- yes": "cannot be used: the job id on line 1 must be a job id in quotes",
+    "- true": "cannot be used: the job id on line 1 must be a job id in quotes",
     "- 'a b'": "cannot be used: the job id on line 1 is not a job id",
     "- !canary '1'": "cannot be used: the job id on line 1 must be a job id in quotes",
     "- '\x07'": "is not valid YAML: it holds a control character",

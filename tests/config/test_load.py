@@ -1,5 +1,6 @@
 """What a configuration becomes."""
 
+import time
 from typing import Any
 
 import pytest
@@ -144,10 +145,57 @@ def test_a_configuration_of_more_than_a_mebibyte_is_refused(place: Place) -> Non
     assert errors(Loader(place.path, {})) == (f"{place.path}: is larger than 1024 KiB",)
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "- " * 100_000, "? " * 100_000, "{" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 1_000_000, "- " * 500_000, "? " * 500_000, "{" * 1_000_000, "a: " + "[" * 10_000 + "]" * 10_000],
+    ids=["list", "items", "keys", "mapping", "closed"],
+)
 def test_nesting_without_end_is_refused(place: Place, text: str) -> None:
     place.write("config.yaml", text)
     assert errors(Loader(place.path, {})) == (f"{place.path}: is nested too deeply for a configuration",)
+
+
+COSTLY = {
+    "merged keys": "clusters:\n- &a\n" + "".join(f"  k{number}: 1\n" for number in range(20_000)) + "- {<<: *a}\n",
+    "merges": "a: &a {k: 1}\nclusters:\n-\n" + "  <<: *a\n" * 20_000,
+    "chain of merges": "a0: &a0 {}\n" + "".join(f"a{n}: &a{n} {{<<: *a{n - 1}}}\n" for n in range(1, 20_000)),
+    "aliases": "a: &a 1\nclusters: [" + "*a," * 349_000 + "]\n",
+    "aliases of aliases": "a0: &a0 1\n"
+    + "".join(f"a{n}: &a{n} [" + f"*a{n - 1}," * 10 + "]\n" for n in range(1, 1000)),
+    "keys given twice": "a: 1\n" * 50_000,
+    "unknown keys": "".join(f"{'a' * 25}{number}: 1\n" for number in range(30_000)),
+    "digits": f"clusters: [{{concurrency: {'9' * 1_000_000}}}]",
+    "sexagesimal digits": f"clusters: [{{concurrency: 1{':59' * 300_000}}}]",
+}
+
+
+@pytest.mark.parametrize("text", COSTLY.values(), ids=COSTLY)
+def test_no_file_costs_more_than_some_tenths_of_a_second(place: Place, text: str) -> None:
+    place.write("config.yaml", text)
+    began = time.process_time()
+    assert errors(Loader(place.path, {}))
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("no", "no"),
+        ("1:30:00", "1:30:00"),
+        ("2024-99-99", "2024-99-99"),
+        ("1_000", "1_000"),
+        ("=", "="),
+        ("0x1F", "0x1F"),
+    ],
+)
+def test_what_only_old_yaml_takes_for_something_else_is_text(place: Place, written: str, read: str) -> None:
+    place.write("config.yaml", f"clusters: [{{cluster_id: {written}, api_key_file: key}}]")
+    assert Loader(place.path, {}).load().config.clusters[0].cluster_id == read
+
+
+def test_a_number_is_decimal(place: Place) -> None:
+    place.write("config.yaml", "clusters: [{cluster_id: a, api_key_file: key, concurrency: 010}]")
+    assert Loader(place.path, {}).load().config.clusters[0].concurrency == 10
 
 
 def test_a_configuration_that_is_not_utf_8_is_refused_with_the_line(place: Place) -> None:
