@@ -9,7 +9,7 @@ import yaml
 
 from exporter.config.document import FAST_LOADER, TAG, PlainScalars, yaml_problem
 from exporter.config.files import FileError, FileReader
-from exporter.config.schema import job_id_problem
+from exporter.config.values import job_id_problem
 
 _RESOLVER: Any = PlainScalars()
 

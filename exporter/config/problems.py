@@ -30,6 +30,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "float_type": "must be a number",
     "finite_number": "must be a finite number",
     "bool_type": "must be true or false",
+    "string_too_short": "is empty; write a value",
     "string_too_long": "is longer than {max_length} characters",
     "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be {ge:g} or more",

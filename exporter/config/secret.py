@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from typing import Any, NoReturn
-
-from pydantic import GetCoreSchemaHandler
-from pydantic_core import PydanticCustomError, core_schema
+from typing import NoReturn
 
 SHOWN = "<secret>"
 
@@ -46,12 +43,6 @@ class Secret:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not pickled")
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            _validate, serialization=core_schema.to_string_ser_schema(when_used="always")
-        )
-
 
 def unusable_because(value: str) -> str | None:
     """Say why a key cannot be sent in a header, without showing any of it; None if it can."""
@@ -68,14 +59,3 @@ def unusable_because(value: str) -> str | None:
 
 def _octets(value: str) -> bytes:
     return value.encode("utf-8", "surrogatepass")
-
-
-def _validate(value: object) -> Secret:
-    if isinstance(value, Secret):
-        return value
-    if not isinstance(value, str):
-        raise PydanticCustomError("string_type", "must be text")
-    problem = unusable_because(value)
-    if problem is not None:
-        raise PydanticCustomError("rule", "{sentence}", {"sentence": problem})
-    return Secret(value)
