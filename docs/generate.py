@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.config.describe import Key, keys
+from docs.keys import Key, keys
 from exporter.metrics import CLUSTER_FAMILIES, JOB_FAMILIES
 from exporter.model import ErrorClass
 from exporter.selfmetrics import SelfMetrics
@@ -23,7 +23,7 @@ _SECTIONS = {
     "clusters[].": "`clusters[]`: one cluster",
     "clusters[].discovery.": "`clusters[].discovery`: watch what the API lists",
     "clusters[].tls_config.": "`clusters[].tls_config`: the API's certificate",
-    "scrape.": "`scrape`: how a scrape spends its time",
+    "scrape.": "`scrape`: timing of scrapes",
     "files.": "`files`: which files get series of their own",
 }
 

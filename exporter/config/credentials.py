@@ -1,6 +1,6 @@
-"""Keys and certificates that the configuration names: read, checked, and never shown.
+"""Reads and checks the keys and certificates that the configuration names, without ever showing them.
 
-Works on the document as it was read, so that a bad key file is reported together with what is wrong elsewhere.
+They are looked up in the document as it was read, so that a bad key file is reported in one run with other errors.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _READABLE_BY_ALL: Final = 0o004
 
 @dataclass(slots=True)
 class Credentials:
-    """What was found: the keys by cluster_id (None: no key), what is wrong, and what is merely unwise."""
+    """The keys by cluster_id (None: no key), and the errors and warnings about them."""
 
     keys: dict[str, Secret | None] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -43,7 +43,7 @@ class CredentialReader:
     mode: int = 0
 
     def read(self, data: object) -> Credentials:
-        """Read the credentials of every cluster of the document; what is not a mapping is left to the schema."""
+        """Read the credentials of every cluster of the document; values of a wrong type are left to the schema."""
         found = Credentials()
         clusters = data.get("clusters") if isinstance(data, dict) else None
         for index, cluster in enumerate(clusters if isinstance(clusters, list) else []):
@@ -61,7 +61,7 @@ class CredentialReader:
         if isinstance(inline, str | Secret):
             key = inline if isinstance(inline, Secret) else Secret(inline)
             if self.mode & _READABLE_BY_ALL:
-                found.warnings.append(_readable_by_all((*location, "api_key"), "stands in"))
+                found.warnings.append(_readable_by_all((*location, "api_key"), "is in"))
         cluster_id = cluster.get("cluster_id")
         if isinstance(cluster_id, str):
             found.keys[cluster_id] = key
@@ -124,13 +124,15 @@ def _file_problem(location: Location, value: str, error: FileError, directory: P
 
 
 def _readable_by_all(location: Location, verb: str) -> Problem:
-    return Problem(location, f"{verb} a file that every user of this machine can read; take the right away (chmod o-r)")
+    return Problem(
+        location, f"{verb} a file that every user of this machine can read; remove that permission (chmod o-r)"
+    )
 
 
 def _holds_certificates(pem: bytes) -> bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        # ssl takes ASCII alone; what else there is, stands in comments.
+        # ssl accepts ASCII only; anything else is a comment.
         context.load_verify_locations(cadata=pem.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError):
         return False
@@ -138,10 +140,10 @@ def _holds_certificates(pem: bytes) -> bool:
 
 
 def _pair_problem(cert_file: str, key_file: str) -> str | None:
-    """Load the pair into a context of its own. An encrypted key is refused: OpenSSL would ask the terminal."""
+    """Load the pair into a context of its own. An encrypted key is refused: OpenSSL would prompt for its password."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_cert_chain(cert_file, key_file, password="")
     except (OSError, ValueError):
-        return "does not go with key_file; they must be a certificate and its unencrypted key in PEM form"
+        return "does not match key_file; they must be a certificate and its unencrypted key in PEM form"
     return None

@@ -1,4 +1,4 @@
-"""Reads one YAML document strictly, as plain data with line numbers: what YAML would let slip is an error here.
+"""Reads one YAML document strictly, as plain data with line numbers: what YAML tolerates silently is an error here.
 
 Plain scalars are those of YAML 1.2, in decimal: `no`, `1:30` and `2024-01-01` are text, `010` is ten.
 """
@@ -42,16 +42,16 @@ _VALUES: Final[Mapping[str, Callable[[str], object]]] = {
     TAG + "float": lambda text: float(re.sub(r"\.(?=[in])", "", text.lower())),
 }
 _TOO_DEEP: Final = "is nested too deeply for a configuration"
-_OUT_OF_PLACE: Final = "a character or directive is out of place; a value with special characters belongs in quotes"
+_NOT_ALLOWED: Final = "a character or directive is not allowed here; put a value with special characters in quotes"
 _SENTENCES: Final[Mapping[str, str]] = {  # by a word of PyYAML's
     "another document": "it holds more than one document",
-    "alias": "an alias (*) or anchor (&) is not right; a value that begins with * or & belongs in quotes",
-    "anchor": "an alias (*) or anchor (&) is not right; a value that begins with * or & belongs in quotes",
-    "tag": "a tag (!) is not known; a value that begins with ! belongs in quotes",
-    "cannot start": _OUT_OF_PLACE,
-    "directive": _OUT_OF_PLACE,
+    "alias": "an alias (*) or anchor (&) is not valid; put a value that begins with * or & in quotes",
+    "anchor": "an alias (*) or anchor (&) is not valid; put a value that begins with * or & in quotes",
+    "tag": "a tag (!) is unknown; put a value that begins with ! in quotes",
+    "cannot start": _NOT_ALLOWED,
+    "directive": _NOT_ALLOWED,
 }
-# PyYAML without libyaml quotes what it stumbled over, which may be a secret; tokens and single marks are not.
+# PyYAML without libyaml quotes the text at fault, which may be a secret; names of tokens and punctuation are not.
 _HARMLESS: Final = re.compile(r"(?:[^'\"]|'<[a-z ]+>'|'[^\w\s]')*")
 
 
@@ -124,14 +124,14 @@ def yaml_problem(error: yaml.YAMLError, text: str) -> tuple[str, int | None]:
         line = text.encode().count(b"\n", 0, error.position) + 1
         return "is not valid YAML: it holds a control character", line
     problem, context, mark = (getattr(error, name, None) for name in ("problem", "context", "problem_mark"))
-    problem = problem or "it breaks off"
+    problem = problem or "it ends unexpectedly"
     if "nesting depth" in problem:
         return _TOO_DEEP, None
     sentences = (sentence for word, sentence in _SENTENCES.items() if word in f"{context} {problem}")
     if mark is not None and text[mark.index : mark.index + 1] == "\t":
-        sentence = "a tab stands where only spaces may"
+        sentence = "a tab is used where only spaces are allowed"
     else:
-        sentence = next(sentences, problem if _HARMLESS.fullmatch(problem) else _OUT_OF_PLACE)
+        sentence = next(sentences, problem if _HARMLESS.fullmatch(problem) else _NOT_ALLOWED)
     return f"is not valid YAML: {sentence}", None if mark is None else mark.line + 1
 
 
@@ -141,7 +141,7 @@ def _nothing(sentence: str, line: int | None = None) -> Document:
 
 
 class _Builder:
-    """Makes data of the nodes of one document; an alias counts as if its anchor's text stood there again."""
+    """Makes data of the nodes of one document; an alias counts like a copy of its anchor's value."""
 
     def __init__(self) -> None:
         self.lines: dict[Location, int] = {}
@@ -200,11 +200,11 @@ def _scalar(node: yaml.Node) -> object:
     """Return the value of a scalar. Raises ValueError, whose text is the sentence to report."""
     convert = _VALUES.get(node.tag) if isinstance(node, yaml.ScalarNode) else None
     if convert is None:
-        raise ValueError("has a YAML tag (!) that means nothing here; remove it, or use quotes")
+        raise ValueError("has an unsupported YAML tag (!); remove it, or use quotes")
     try:
         return convert(node.value)
     except (ValueError, KeyError):  # !!int before something else, or a number of 5000 digits
-        raise ValueError("is not what YAML takes it for; put it in quotes") from None
+        raise ValueError("is not a value of the type that YAML takes it for; put it in quotes") from None
 
 
 def _line(node: yaml.Node) -> int:

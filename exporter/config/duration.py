@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_UNITS = {  # largest first, each at most once: the order that Prometheus enforces; in milliseconds
+UNITS = {  # largest first, each at most once: the order that Prometheus enforces; in milliseconds
     "y": 365 * 24 * 3_600_000,
     "w": 7 * 24 * 3_600_000,
     "d": 24 * 3_600_000,
@@ -13,7 +13,7 @@ _UNITS = {  # largest first, each at most once: the order that Prometheus enforc
     "s": 1_000,
     "ms": 1,
 }
-_PATTERN = re.compile("".join(f"(?:([0-9]{{1,20}}){unit})?" for unit in _UNITS))
+_PATTERN = re.compile("".join(f"(?:([0-9]{{1,20}}){unit})?" for unit in UNITS))
 _LONGEST = (2**63 - 1) // 1_000_000  # Prometheus counts int64 nanoseconds
 
 
@@ -24,20 +24,7 @@ def parse_duration(text: str) -> float:
     match = _PATTERN.fullmatch(text)
     if not text or match is None:
         raise ValueError("must be a duration such as 30s, 10m or 1h30m")
-    total = sum(int(count) * unit for count, unit in zip(match.groups(), _UNITS.values(), strict=True) if count)
+    total = sum(int(count) * unit for count, unit in zip(match.groups(), UNITS.values(), strict=True) if count)
     if total > _LONGEST:
         raise ValueError("must be a duration below 292 years")
     return total / 1_000
-
-
-def format_duration(seconds: float) -> str:
-    """Write seconds (0 or more, to the millisecond) as a duration that `parse_duration` reads back."""
-    rest = round(seconds * 1_000)
-    if rest == 0:
-        return "0s"
-    parts = []
-    for unit, size in _UNITS.items():
-        count, rest = divmod(rest, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts)

@@ -1,4 +1,4 @@
-"""Reads files once, for parsing and for noticing later that one of them changed."""
+"""Reads files, and notices later that one of them changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGEST = 16 * 1024 * 1024
 
 
 class FileError(Exception):
-    """Why a file could not be read, as the end of a sentence about it; the path is not in it."""
+    """A file cannot be read; the text is the end of a sentence about it, without its path."""
 
     def __init__(self, sentence: str, *, vanished: bool = False) -> None:
         super().__init__(sentence)
@@ -23,7 +23,7 @@ class FileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """A file's bytes and permission bits, of one and the same file."""
+    """What a file contains, and its permission bits."""
 
     data: bytes
     mode: int
@@ -31,7 +31,7 @@ class FileContent:
 
 @dataclass(slots=True)
 class FileReader:
-    """Reads through names, so that a swapped symlink counts as changed content; remembers what it saw."""
+    """Reads files by name, so that a swapped symlink counts as changed content; remembers what it saw."""
 
     _seen: dict[tuple[str, int], object] = field(default_factory=dict)
     _matched: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -84,5 +84,5 @@ def _read(path: str, largest: int) -> FileContent:
 
 
 def _open(path: str, flags: int) -> int:
-    """Open without blocking: a FIFO that nobody writes to would otherwise hang a reload for ever."""
+    """Open without blocking: a FIFO without a writer would otherwise block a reload without end."""
     return os.open(path, flags | os.O_NONBLOCK)

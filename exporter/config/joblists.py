@@ -1,4 +1,4 @@
-"""Files that hold a YAML list of job ids, written by other programs, perhaps while they are read."""
+"""Reads the files of `job_lists`, which other programs write, perhaps at the same time."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _RESOLVER: Any = PlainScalars()
 
 
 class JobLists:
-    """The job ids of each file, as last read well."""
+    """The job ids of each file, as of the last time that it could be read."""
 
     def __init__(self) -> None:
         self._good: dict[str, tuple[str, ...]] = {}
         self._matched: dict[str, tuple[str, ...]] = {}
 
     def refresh(self, patterns: Iterable[str], files: FileReader) -> tuple[str, ...]:
-        """Read every file that matches, once, and say what is wrong with those that cannot be used.
+        """Read every file that matches, once, and return what is wrong with those that cannot be used.
 
-        Such a file keeps what it last held; one that is gone, or is no longer asked for, holds nothing.
+        Such a file keeps its last ids; a file that is gone, or that no pattern matches, has none.
         """
         self._matched = {pattern: files.match(pattern) for pattern in patterns}
         good: dict[str, tuple[str, ...]] = {}
@@ -63,7 +63,7 @@ def parse_job_list(raw: bytes) -> tuple[str, ...]:
 
 
 def _ids(text: str) -> Iterator[str]:
-    """Read events, not values: a list of 16 MiB costs no tree, and aliases and nesting have no place in it."""
+    """Read events, not values: a list of 16 MiB needs no tree in memory, and aliases and nesting are refused."""
     inside = done = False
     for event in yaml.parse(text, Loader=FAST_LOADER):
         match event:

@@ -1,8 +1,9 @@
-"""Configuration from a file, the environment or a mapping, with all that it names, into one checked whole."""
+"""Loads a configuration from a file, the environment or a mapping, together with the files that it names."""
 
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from exporter.config import rules
-from exporter.config.advice import advise
 from exporter.config.credentials import CredentialReader, Credentials
 from exporter.config.document import LARGEST, Document, read_document
 from exporter.config.files import FileError, FileReader
@@ -29,11 +29,11 @@ _VARIABLES: Final = {
 }
 _EXAMPLE: Final = "https://github.com/zilliztech/zilliz-import-exporter/blob/main/config.example.yaml"
 _WRITE_ONE: Final = f"write one ({_EXAMPLE} shows how), or name another with --config.file"
-_WHAT_TO_DO: Final = f"{_WRITE_ONE}, or set {_KEY} and {_CLUSTER}; --demo needs none"
+_WHAT_TO_DO: Final = f"{_WRITE_ONE}, or set {_KEY} and {_CLUSTER}; --demo needs no configuration"
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used; each of `errors` says where, what is wrong and what would be right."""
+    """The configuration cannot be used; each of `errors` says where, what is wrong and what would be right."""
 
     def __init__(self, errors: tuple[str, ...]) -> None:
         super().__init__("\n".join(errors))
@@ -45,7 +45,7 @@ class Loaded:
     """A usable configuration, and what the files that it names held when it was loaded.
 
     `keys` and `listed` go by cluster_id; `listed` are the ids of job_lists without those in `jobs`.
-    `list_problems` are files of job_lists that could not be used; `warnings` is everything else that is unwise.
+    `list_problems` are files of job_lists that could not be used; `warnings` are all other warnings.
     """
 
     config: Config
@@ -64,6 +64,7 @@ class Loader:
         self._environ = environ
         self._mapping: Mapping[str, Any] | None = None
         self._advice = _WRITE_ONE
+        self._name = "the configuration" if path is None else str(path)
         self._directory = Path.cwd() if path is None else path.absolute().parent
         self._files = FileReader()
         self._lists = JobLists()
@@ -72,7 +73,7 @@ class Loader:
 
     @classmethod
     def at_default(cls, path: Path, environ: Mapping[str, str]) -> Loader:
-        """Use the file at the default path, or where there is none the environment, if it says anything."""
+        """Use the file at the default path; if there is none, the environment variables, if they are set."""
         from_environment = not os.path.lexists(path) and bool(environ.get(_KEY) or environ.get(_CLUSTER))
         loader = cls(None if from_environment else path, environ)
         loader._advice = _WHAT_TO_DO
@@ -80,14 +81,23 @@ class Loader:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Loader:
-        """Use a configuration made by a program, in the shape of the file; relative paths start at the working one."""
+        """Use a mapping in the shape of the file; relative paths start at the working directory."""
         loader = cls(None, environ or {})
         loader._mapping = mapping
         return loader
 
     def load(self) -> Loaded:
-        """Read and check everything. Raises ConfigError with all that is wrong; then the next call starts afresh."""
+        """Read and check everything anew. Raises ConfigError with all errors, and no other exception."""
         self._files = FileReader()
+        try:
+            return self._load()
+        except ConfigError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a file provokes is an error of that file
+            # Neither the exception's text nor its traceback is shown: they may hold a secret.
+            raise ConfigError((f"{self._name}: cannot be read: {_unexpected(error)}",)) from None
+
+    def _load(self) -> Loaded:
         document, mode = self._document()
         credentials = self._credentials(document, mode)
         problems = [*document.problems]
@@ -97,7 +107,7 @@ class Loader:
             config = Config.model_validate(document.data, context={"directory": self._directory})
         except ValidationError as error:
             found = from_pydantic(error, Config)
-            # What is wrong with the document as a whole, the rules say.
+            # The rules report what is wrong with the document as a whole.
             problems += outside((problem for problem in found if problem.location), document.unreadable)
         if problems or config is None:
             raise ConfigError(self._report(problems, document))
@@ -105,13 +115,13 @@ class Loader:
         return self._gather(document, config, credentials)
 
     def accept(self) -> None:
-        """Take what was loaded last for good: it is in force now."""
+        """Remember what was loaded last as the configuration in force, for `load_last_good`."""
         self._good = self._loaded
 
     def load_last_good(self) -> Loaded | None:
-        """Read again what the last good configuration names, after `load` refused a newer one.
+        """Read again the files that the last accepted configuration names, after `load` refused a newer one.
 
-        None where there never was a good one, or where a key or certificate of it cannot be read now.
+        None if none was accepted, or if one of its keys or certificates cannot be read now.
         """
         if self._good is None:
             return None
@@ -124,7 +134,7 @@ class Loader:
         return self._files.changed()
 
     def _document(self) -> tuple[Document, int]:
-        """Return the document, and the permission bits of the file that it came from (0: no file)."""
+        """Return the document, and the permission bits of its file (0: no file)."""
         if self._mapping is not None:
             return Document(dict(self._mapping)), 0
         if self._path is None:
@@ -132,7 +142,7 @@ class Loader:
         try:
             content = self._files.read(str(self._path.absolute()), LARGEST)
         except FileError as error:
-            text = f"{self._path}: {error}"
+            text = f"{self._name}: {error}"
             raise ConfigError((f"{text}; {self._advice}" if error.vanished else text,)) from None
         return read_document(content.data), content.mode
 
@@ -142,7 +152,7 @@ class Loader:
     def _gather(self, document: Document, config: Config, credentials: Credentials) -> Loaded:
         patterns = tuple(pattern for cluster in config.clusters for pattern in cluster.job_lists)
         list_problems = self._lists.refresh(patterns, self._files)
-        advice = advise(config, credentials.keys)
+        mistakes = rules.warn(config, credentials.keys)
         listed = {}
         for cluster in config.clusters:
             configured = frozenset(cluster.jobs)
@@ -152,25 +162,26 @@ class Loader:
             config=config,
             keys=credentials.keys,
             listed=listed,
-            warnings=self._report([*credentials.warnings, *advice], document),
+            warnings=self._report([*credentials.warnings, *mistakes], document),
             list_problems=list_problems,
         )
 
     def _report(self, problems: Iterable[Problem], document: Document) -> tuple[str, ...]:
-        named = "the configuration" if self._path is None else str(self._path)
-        texts = report(problems, document.lines, named, Config)
+        texts = report(problems, document.lines, self._name, Config)
         if self._path is None and self._mapping is None:
             return tuple(_in_variables(text) for text in texts)
         return texts
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
-    """Write the variables as a document. Raises ConfigError where one that is needed is missing."""
+    """Return the variables in the shape of the file. Raises ConfigError if a required one is missing."""
     missing = [name for name in (_KEY, _CLUSTER) if not environ.get(name)]
     if len(missing) == 2:
         raise ConfigError((f"no configuration: {_WHAT_TO_DO}",))
     if missing:
-        raise ConfigError((f"{missing[0]}: is not set; without a configuration file both {_KEY} and {_CLUSTER} are",))
+        raise ConfigError(
+            (f"{missing[0]}: is not set; without a configuration file, {_KEY} and {_CLUSTER} are required",)
+        )
     jobs = [job_id.strip() for job_id in environ.get(_JOBS, "").split(",")]
     cluster = {
         "cluster_id": environ[_CLUSTER],
@@ -186,3 +197,9 @@ def _in_variables(text: str) -> str:
         if text.startswith(place):
             return variable + text.removeprefix(place)
     return text
+
+
+def _unexpected(error: Exception) -> str:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    at = f"{Path(place.filename).name}, line {place.lineno}"
+    return f"unexpected {type(error).__name__} ({at}); this is a fault of the exporter, please report it"

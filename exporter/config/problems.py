@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, said to a reader: where, what, and what would be right, but never a value."""
+"""Errors and warnings for a reader: where, what is wrong and what would be right, but never a value."""
 
 from __future__ import annotations
 
@@ -49,22 +49,22 @@ class Problem:
 
 
 def from_pydantic(error: ValidationError, root: type[BaseModel]) -> Iterator[Problem]:
-    """Say in our words what pydantic found in a document of model `root`.
+    """Put what pydantic found in a document of model `root` into sentences of our own.
 
-    Only locations and types of pydantic's errors are used: its own texts show values.
+    Only locations and types of pydantic's errors are used, as its texts contain values.
     """
     sections = _sections(root)
     unknown = 0
     for item in error.errors(include_url=False, include_input=False):
         location = tuple(item["loc"])
         if item["type"] == "extra_forbidden":
-            unknown += 1  # to find a similar key takes time, and no more than this many are reported
+            unknown += 1  # finding a similar key takes time, and at most `MOST` are reported
             sentence = _unknown_key(location, sections) if unknown <= MOST else "is not a known key"
             yield Problem(location, sentence)
         elif item["type"] == "missing":
             yield Problem(location, _REQUIRED[str(location[-1])])
         else:
-            # Of a key that takes text or a number, pydantic's location names the alternative, too.
+            # Where a union failed, pydantic's location also has the name of the alternative.
             location = tuple(part for part in location if part not in ("str", "int"))
             yield Problem(location, _SENTENCES.get(item["type"], "is not valid").format(**item.get("ctx", {})))
 
@@ -76,10 +76,9 @@ def report(
     root: type[BaseModel],
     names: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """Write one line per problem, in the order of the document, at most `MOST` and a line that counts the rest.
+    """Return one line per problem, in the order of the document, at most `MOST` and a line that counts the rest.
 
-    `document` is the name of the file, which stands beside each line; `root` is its model; `names` are keys to show
-    whatever they look like.
+    `document` is the name of the file, `root` its model; `names` are more keys that are safe to show.
     """
     known = {name for model in _sections(root).values() for name in model.model_fields} | {*names}
 
@@ -99,7 +98,7 @@ def report(
 
 
 def _path(location: Location, known: Collection[str]) -> str:
-    """Write a location as `clusters[1].jobs[0]`; what neither is known nor looks like a key is not shown."""
+    """Return a location as `clusters[1].jobs[0]`; a key that is neither known nor looks like one is not shown."""
     text = ""
     for part in location:
         if isinstance(part, int):
@@ -126,7 +125,7 @@ def _line(location: Location, lines: Mapping[Location, int]) -> int | None:
 
 
 def _sections(model: type[BaseModel], name: str = "") -> dict[str, type[BaseModel]]:
-    """The models that a document consists of, by the key that holds them."""
+    """The models that a document consists of, by the key of their section."""
     found = {name: model}
     for key, field in model.model_fields.items():
         for part in (field.annotation, *get_args(field.annotation)):
@@ -153,7 +152,7 @@ def _place(section: str) -> str:
 
 
 def outside(problems: Iterable[Problem], unreadable: Collection[Location]) -> Iterator[Problem]:
-    """Leave out problems at places that could not be read: they only follow from that."""
+    """Leave out problems at places that could not be read: they are only consequences."""
     for problem in problems:
         if not any(problem.location[:end] in unreadable for end in range(len(problem.location) + 1)):
             yield problem

@@ -1,17 +1,25 @@
-"""What the keys of a configuration owe each other: rules that no single value can break.
+"""Rules between keys, which no single value can break, and warnings about what is valid but probably a mistake.
 
-They look at the document as it was read, so that they are reported in one run with what is wrong in single values.
+Errors are looked for in the document as it was read, so that they are reported in one run with those of single values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import glob
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
 
 from exporter.config.problems import Location, Problem
-from exporter.config.schema import given
+from exporter.config.schema import Cluster, Config, given
+from exporter.config.secret import Secret
 
-_KEYS = ("api_key_file", "api_key_env", "api_key")
+_KEYS: Final = ("api_key_file", "api_key_env", "api_key")
+_VARIABLE: Final = re.compile(r"\$\{.*\}|\$[A-Za-z_][A-Za-z0-9_]*")
+_API_PATH: Final = re.compile(r"(?<!/)/v[0-9]+(/vectordb(/.*)?)?$")
+_ESCAPED: Final = re.compile(r"\[([*?[])\]")
 
 
 def check(data: object) -> Iterator[Problem]:
@@ -20,47 +28,51 @@ def check(data: object) -> Iterator[Problem]:
         yield Problem((), "is empty; begin with clusters:")
     elif not isinstance(data, dict):
         yield Problem((), "must be a mapping of keys to values, such as clusters: and below it a list")
-    else:
-        yield from _check_clusters(data)
+    elif isinstance(clusters := data.get("clusters"), list):
+        yield from _check_same_ids(clusters)
+        for index, cluster in enumerate(clusters):
+            if isinstance(cluster, dict):
+                yield from _check_cluster(given(cluster), ("clusters", index))
 
 
-def _check_clusters(data: dict[Any, Any]) -> Iterator[Problem]:
-    clusters = data.get("clusters")
-    if not isinstance(clusters, list):
-        return
-    first: dict[object, int] = {}
-    for index, cluster in enumerate(clusters):
-        if not isinstance(cluster, dict):
-            continue
+def warn(config: Config, keys: Mapping[str, Secret | None]) -> Iterator[Problem]:
+    """Yield what is probably a mistake; `keys` go by cluster_id."""
+    for index, cluster in enumerate(config.clusters):
         location = ("clusters", index)
-        name = cluster.get("cluster_id")
+        key = keys[cluster.cluster_id]
+        if key is not None:
+            yield from _warn_of_key(key.reveal(), cluster, location)
+        if _API_PATH.search(cluster.base_url):
+            sentence = "ends in a path of the API, which is added automatically; leave out /v1 or /v2 and what follows"
+            yield Problem((*location, "base_url"), sentence)
+        for number, pattern in enumerate(cluster.job_lists):
+            directory = str(Path(pattern).parent)
+            if not any(map(os.path.isdir, glob.iglob(directory))):  # noqa: PTH207 - absolute patterns
+                missing = _ESCAPED.sub(r"\1", directory)
+                yield Problem((*location, "job_lists", number), f"matches nothing: there is no directory {missing}")
+
+
+def _check_same_ids(clusters: list[Any]) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for index, cluster in enumerate(clusters):
+        name = cluster.get("cluster_id") if isinstance(cluster, dict) else None
         if isinstance(name, str) and first.setdefault(name, index) != index:
-            same = f"is the same as that of clusters[{first[name]}]; every cluster is configured once"
-            yield Problem((*location, "cluster_id"), same)
-        yield from _check_cluster(given(cluster), location)
+            sentence = f"is the same as that of clusters[{first[name]}]; configure every cluster once"
+            yield Problem(("clusters", index, "cluster_id"), sentence)
 
 
 def _check_cluster(cluster: dict[Any, Any], location: Location) -> Iterator[Problem]:
     milvus = cluster.get("api") == "milvus"
     keys = [key for key in _KEYS if key in cluster]
     if len(keys) > 1:
-        yield Problem((*location, keys[1]), f"is given beside {keys[0]}; keep exactly one of {', '.join(_KEYS)}")
+        sentence = f"is given in addition to {keys[0]}; keep exactly one of {', '.join(_KEYS)}"
+        yield Problem((*location, keys[1]), sentence)
     elif not keys and not milvus:
         yield Problem(location, f"has no key; give exactly one of {', '.join(_KEYS)}")
-    if milvus and "base_url" not in cluster:
-        yield Problem((*location, "base_url"), "is required for api: milvus, such as http://milvus:19530")
-    yield from _check_project(cluster, location, milvus=milvus)
-    discovery = cluster.get("discovery")
-    if (
-        milvus
-        and isinstance(discovery, dict)
-        and "databases" in given(discovery)
-        and "collections" not in given(discovery)
-    ):
-        yield Problem(
-            (*location, "discovery", "databases"),
-            "needs collections on Milvus, whose list without a collection covers all databases",
-        )
+    if milvus:
+        yield from _check_milvus(cluster, location)
+    else:
+        yield from _check_pair(cluster, location, "project_id", "region_id")
     tls = cluster.get("tls_config")
     if isinstance(tls, dict):
         yield from _check_pair(given(tls), (*location, "tls_config"), "cert_file", "key_file")
@@ -69,19 +81,23 @@ def _check_cluster(cluster: dict[Any, Any], location: Location) -> Iterator[Prob
         yield from _check_jobs(jobs, (*location, "jobs"))
 
 
-def _check_project(cluster: dict[Any, Any], location: Location, *, milvus: bool) -> Iterator[Problem]:
-    if milvus:
-        for key in ("project_id", "region_id"):
-            if key in cluster:
-                yield Problem((*location, key), "means nothing to Milvus; it belongs to Zilliz Cloud alone")
-    else:
-        yield from _check_pair(cluster, location, "project_id", "region_id")
+def _check_milvus(cluster: dict[Any, Any], location: Location) -> Iterator[Problem]:
+    if "base_url" not in cluster:
+        yield Problem((*location, "base_url"), "is required for api: milvus, such as http://milvus:19530")
+    for key in ("project_id", "region_id"):
+        if key in cluster:
+            yield Problem((*location, key), "is not supported for api: milvus; only Zilliz Cloud has it")
+    discovery = cluster.get("discovery")
+    lists = given(discovery) if isinstance(discovery, dict) else {}
+    if "databases" in lists and "collections" not in lists:
+        sentence = "needs collections on Milvus, whose list without a collection covers all databases"
+        yield Problem((*location, "discovery", "databases"), sentence)
 
 
 def _check_pair(keys: dict[Any, Any], location: Location, one: str, other: str) -> Iterator[Problem]:
     for key, missing in ((one, other), (other, one)):
         if key in keys and missing not in keys:
-            yield Problem((*location, key), f"needs {missing} beside it")
+            yield Problem((*location, key), f"needs {missing} as well")
 
 
 def _check_jobs(jobs: list[Any], location: Location) -> Iterator[Problem]:
@@ -89,3 +105,16 @@ def _check_jobs(jobs: list[Any], location: Location) -> Iterator[Problem]:
     for index, job in enumerate(jobs):
         if isinstance(job, str) and first.setdefault(job, index) != index:
             yield Problem((*location, index), f"is the same job as jobs[{first[job]}]; name it once")
+
+
+def _warn_of_key(key: str, cluster: Cluster, location: Location) -> Iterator[Problem]:
+    (source,) = (name for name in _KEYS if getattr(cluster, name) is not None)
+    sentence = None
+    if key.lower().startswith("bearer "):
+        sentence = 'gives a key that begins with "Bearer", which is added automatically; leave it out'
+    elif " " in key and cluster.api == "zilliz":
+        sentence = "gives a key with a space in it, which no key of Zilliz Cloud has"
+    elif cluster.api_key is not None and _VARIABLE.fullmatch(key):
+        sentence = "is used as it is, not as the name of a variable; api_key_env takes the name of one"
+    if sentence is not None:
+        yield Problem((*location, source), sentence)

@@ -30,7 +30,7 @@ _FINISHED_FOR: Final = 86_400.0
 
 
 def given(data: dict[Any, Any]) -> dict[Any, Any]:
-    """Leave out what counts as not given: keys without a value, and empty lists."""
+    """Leave out keys that count as not given: those without a value, and empty lists."""
     return {key: value for key, value in data.items() if _is_given(value)}
 
 
@@ -48,17 +48,19 @@ class _Section(BaseModel):
 
     @classmethod
     def resolve(cls, data: dict[Any, Any]) -> dict[Any, Any]:
-        """Leave out what counts as not given, but no unknown key; and fill in what follows from other keys."""
+        """Leave out known keys that count as not given, and set defaults that depend on other keys."""
         return {key: value for key, value in data.items() if _is_given(value) or key not in cls.model_fields}
 
 
 class TlsConfig(_Section):
-    """How the API's certificate is checked, as in Prometheus' tls_config. Paths are absolute once loaded."""
+    """How the API's certificate is checked, as in Prometheus' tls_config. Loaded paths are absolute."""
 
-    ca_file: FilePath | None = Field(None, description="authorities to trust instead of the usual ones (PEM)")
+    ca_file: FilePath | None = Field(
+        None, description="certificate authorities to trust instead of the default ones (PEM)"
+    )
     cert_file: FilePath | None = Field(None, description="client certificate (PEM); needs key_file")
     key_file: FilePath | None = Field(None, description="key of the client certificate (PEM); needs cert_file")
-    server_name: Name | None = Field(None, description="name that the certificate must bear, where the URL has another")
+    server_name: Name | None = Field(None, description="name expected in the certificate, if the URL has another")
     insecure_skip_verify: StrictBool = Field(False, description="true: the certificate is not checked at all")
 
 
@@ -71,11 +73,11 @@ class Discovery(_Section):
         60.0, description="the list is read at a scrape, at most this often; 0s = at every scrape"
     )
     finished_for: Duration = Field(_FINISHED_FOR, description="how long a finished job stays exposed after it finished")
-    max_jobs: Count = Field(500, description="discovered jobs watched at most; the rest is counted")
+    max_jobs: Count = Field(500, description="maximum number of discovered jobs; the rest is only counted")
 
 
 class Cluster(_Section):
-    """One cluster whose imports are watched. What depends on other keys is resolved: see `resolve`."""
+    """One cluster whose imports are watched."""
 
     cluster_id: ClusterId = Field(description="required, unique: the label cluster_id, and clusterId in requests")
     api: Literal["zilliz", "milvus"] = Field("zilliz", description="zilliz (Zilliz Cloud) or milvus (self-hosted)")
@@ -86,13 +88,17 @@ class Cluster(_Section):
         "for milvus user:password, or none of them",
     )
     api_key_env: VariableName | None = Field(None, description="environment variable that holds the key", repr=False)
-    api_key: ApiKey | None = Field(None, description="the key itself; better kept out of this file")
+    api_key: ApiKey | None = Field(None, description="the key itself; a file or a variable is safer")
     jobs: tuple[JobId, ...] = Field((), description="job ids to watch, always in quotes")
     job_lists: tuple[FilePattern, ...] = Field(
-        (), description="files that hold a YAML list of job ids, written by whatever starts imports; * and ? match"
+        (),
+        description="files that hold a YAML list of job ids, written by whatever starts imports; "
+        "may be patterns with * and ?",
     )
     discovery: Discovery | None = Field(
-        None, description="watch what the API lists; on where present, also empty, and without jobs and job_lists"
+        None,
+        description="watch what the API lists; on if present, even if empty, "
+        "and if neither jobs nor job_lists are given",
     )
     db_name: DbName | None = Field(None, description="sent as DB-Name; the label db_name of zilliz_import_job_info")
     project_id: Name | None = Field(
@@ -101,7 +107,8 @@ class Cluster(_Section):
     region_id: Name | None = Field(None, description="with project_id; zilliz only")
     progress_path: PathSegment = Field(
         PROGRESS_PATHS["zilliz"],
-        description="last part of the path asked for a job; for milvus describe, on old servers get_progress",
+        description="last part of the path that is queried for a job; "
+        "default for milvus: describe; on old servers: get_progress",
     )
     requests_per_second: Annotated[StrictFloat, Kind("number")] = Field(
         10.0,
@@ -128,7 +135,7 @@ class Cluster(_Section):
 
     @classmethod
     def resolve(cls, data: dict[Any, Any]) -> dict[Any, Any]:
-        """Also switch discovery on where it is due and give the progress path of Milvus."""
+        """Also turn discovery on if no jobs are given, and set the progress path of Milvus."""
         keys = super().resolve(data)
         if "discovery" in data or not ("jobs" in keys or "job_lists" in keys):
             keys.setdefault("discovery", {})
@@ -138,22 +145,22 @@ class Cluster(_Section):
 
 
 class Scrape(_Section):
-    """How a scrape spends its time. Times are seconds."""
+    """Timing of scrapes. Times are seconds."""
 
     timeout: Duration = Field(
         10.0,
         gt=0,
-        description="budget where Prometheus sends no timeout header; where set in the file it also caps the header",
+        description="scrape timeout if Prometheus sends none; if set here, it also caps the one that Prometheus sends",
     )
     fresh_for: Duration = Field(
-        2.0, description="an answer younger than this is not asked for again; 0s = asked at every scrape"
+        2.0, description="a job is not queried again while its answer is younger than this; 0s = query at every scrape"
     )
-    recheck_finished: Duration = Field(600.0, description="a finished job is asked again this seldom")
+    recheck_finished: Duration = Field(600.0, description="how often a finished job is checked again")
     max_age: Duration = Field(300.0, description="an unfinished job's answer older than this is not exposed")
 
     @property
     def timeout_set(self) -> bool:
-        """Whether the file sets `timeout`, which then also caps Prometheus' header."""
+        """Whether the file sets `timeout`, which then also caps the timeout that Prometheus sends."""
         return "timeout" in self.model_fields_set
 
 
@@ -163,7 +170,7 @@ class Files(_Section):
     series: Literal["all", "unfinished", "none"] = Field(
         "all", description="all, unfinished (a Completed file drops out, a Failed one stays) or none"
     )
-    max_per_job: Count = Field(100, description="then the rest is counted, not listed; chosen by name")
+    max_per_job: Count = Field(100, description="files listed per job, chosen by name; the rest is only counted")
     max_total: Count = Field(
         5000,
         description="files listed over all jobs: unfinished jobs first, then highest id; the last one cut by name",
@@ -174,5 +181,5 @@ class Config(_Section):
     """A whole configuration. Durations are seconds, lists are tuples, defaults are filled in."""
 
     clusters: tuple[Cluster, ...] = Field(description="the clusters to watch")
-    scrape: Scrape = Field(Scrape(), description="how a scrape spends its time")
+    scrape: Scrape = Field(Scrape(), description="timing of scrapes")
     files: Files = Field(Files(), description="which of a job's files get series of their own")

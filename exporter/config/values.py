@@ -29,7 +29,7 @@ class Kind:
 def job_id_problem(value: object) -> str | None:
     """Say what is wrong with a job id; None if nothing is."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return 'is a number to YAML; put it in quotes, such as "448761313698322011"'
+        return 'is a YAML number; put it in quotes, such as "448761313698322011"'
     if not isinstance(value, str):
         return 'must be a job id in quotes, such as "448761313698322011"'
     if JOB_ID.fullmatch(value) is None:
@@ -73,7 +73,7 @@ def _secret(value: object) -> Secret:
 
 def _printable(value: str) -> str:
     if not value.isprintable() or value != value.strip():
-        raise _wrong("must be printable, without spaces at its ends")
+        raise _wrong("must be printable, without leading or trailing spaces")
     return value
 
 
@@ -132,22 +132,20 @@ def _directory(info: ValidationInfo) -> Path:
 
 Duration = Annotated[float, BeforeValidator(_duration), Kind("duration")]
 Count = Annotated[StrictInt, Field(ge=1), Kind("whole number")]
-Name = Annotated[StrictStr, Field(min_length=1, max_length=255), AfterValidator(_printable), Kind("text")]
-ClusterId = Annotated[StrictStr, Field(min_length=1, max_length=128), AfterValidator(_printable), Kind("text")]
+Name = Annotated[StrictStr, Field(min_length=1, max_length=255), AfterValidator(_printable)]
+ClusterId = Annotated[StrictStr, Field(min_length=1, max_length=128), AfterValidator(_printable)]
 DbName = Annotated[Name, _matches("[ -~]+", "must be ASCII, since it is sent in an HTTP header")]
 JobId = Annotated[StrictStr, BeforeValidator(_job_id), Kind("job id")]
 PathSegment = Annotated[
     StrictStr,
     _matches(
         "[A-Za-z0-9_-]{1,64}",
-        "must be the last part of the path alone, such as getProgress, describe or get_progress",
+        "must be only the last part of the path, such as getProgress, describe or get_progress",
     ),
-    Kind("text"),
 ]
 VariableName = Annotated[
     StrictStr,
     _matches("[^=\0]+", "must be the name of an environment variable, such as ZILLIZ_API_KEY"),
-    Kind("text"),
 ]
 _Path = Annotated[StrictStr, _matches("[^\0\ud800-\udfff]+", "must be the path of a file")]
 FilePath = Annotated[_Path, AfterValidator(_absolute), Kind("file")]

@@ -16,7 +16,7 @@ def warnings(loader: Loader) -> list[str]:
 @pytest.mark.parametrize("key", ["Bearer canary", "bearer  canary"])
 def test_a_key_with_the_word_that_is_added_to_it(place: Place, key: str) -> None:
     place.write("key", key + "\n")
-    sentence = 'gives a key that begins with "Bearer", which is added to it; leave it out'
+    sentence = 'gives a key that begins with "Bearer", which is added automatically; leave it out'
     assert warnings(place.configure(cluster())) == [f"clusters[0].api_key_file: {sentence}"]
     assert warnings(place.configure({**MILVUS, "api_key": key})) == [f"clusters[0].api_key: {sentence}"]
     place.write("config.yaml", "clusters: [{cluster_id: a, api_key_env: KEY}]")
@@ -34,7 +34,7 @@ def test_a_space_in_a_key_of_zilliz_cloud_but_not_in_a_password_of_milvus(place:
 @pytest.mark.parametrize("key", ["${CANARY}", "$CANARY", "${CANARY:-x}"])
 def test_a_variable_in_the_place_of_the_key(place: Place, key: str) -> None:
     (warning,) = warnings(place.configure({"cluster_id": "a", "api_key": key}))
-    assert warning.startswith("clusters[0].api_key: is taken as it stands, not as the name of a variable; api_key_env")
+    assert warning.startswith("clusters[0].api_key: is used as it is, not as the name of a variable; api_key_env")
     assert "CANARY" not in warning
 
 
@@ -46,7 +46,9 @@ def test_a_dollar_sign_alone_makes_no_variable(place: Place, key: str) -> None:
 @pytest.mark.parametrize("path", ["/v1", "/v2/", "/v2/vectordb", "/v2/vectordb/jobs/import", "/prefix/v2"])
 def test_a_base_url_with_the_paths_of_the_api(place: Place, path: str) -> None:
     (warning,) = warnings(place.configure(cluster(base_url=f"https://host{path}")))
-    assert warning.startswith("clusters[0].base_url: ends in a path of the API, which is added to it; leave out /v1 or")
+    assert warning.startswith(
+        "clusters[0].base_url: ends in a path of the API, which is added automatically; leave out /v1 or"
+    )
 
 
 @pytest.mark.parametrize("url", ["https://v2", "https://host/v2beta", "https://host/vectordb", "https://host/v2/x"])

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from docs.keys import keys
 from exporter import log
-from exporter.config.describe import keys
 from exporter.config.document import read_document
 from exporter.config.files import FileError
 from exporter.config.joblists import parse_job_list

@@ -66,7 +66,7 @@ def test_an_inline_key_in_a_file_that_everybody_can_read_is_a_warning(place: Pla
     assert loader.load().warnings == ()
     place.path.chmod(0o604)
     (warning,) = loader.load().warnings
-    assert warning.startswith("clusters[0].api_key: stands in a file that every user of this machine can read")
+    assert warning.startswith("clusters[0].api_key: is in a file that every user of this machine can read")
 
 
 def test_paths_are_relative_to_the_configuration_file(place: Place, pair: tuple[bytes, bytes]) -> None:
@@ -90,4 +90,4 @@ def test_a_client_certificate_needs_its_own_unencrypted_key(
     (place.directory / "cert.pem").write_bytes(certificate)
     (place.directory / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
     (error,) = errors(place.configure(cluster(tls_config={"cert_file": "cert.pem", "key_file": "key.pem"})))
-    assert error.startswith("clusters[0].tls_config.cert_file: does not go with key_file")
+    assert error.startswith("clusters[0].tls_config.cert_file: does not match key_file")

@@ -61,8 +61,8 @@ EXPECTED: dict[str, tuple[str, ...]] = {
         ),
         "clusters[2].cluster_id: is empty; write a value (FILE, line 4)",
         "clusters[3].cluster_id: must be text; put it in quotes (FILE, line 5)",
-        "clusters[4].cluster_id: must be printable, without spaces at its ends (FILE, line 6)",
-        "clusters[5].cluster_id: must be printable, without spaces at its ends (FILE, line 7)",
+        "clusters[4].cluster_id: must be printable, without leading or trailing spaces (FILE, line 6)",
+        "clusters[5].cluster_id: must be printable, without leading or trailing spaces (FILE, line 7)",
         "clusters[6].cluster_id: is longer than 128 characters (FILE, line 8)",
     ),
     "cluster_is_text": ("clusters[0]: must be a mapping of keys to values (FILE, line 1)",),
@@ -98,8 +98,8 @@ EXPECTED: dict[str, tuple[str, ...]] = {
         "clusters[1].job_lists[2]: must be the path of a file (FILE, line 3)",
     ),
     "jobs": (
-        'clusters[0].jobs[0]: is a number to YAML; put it in quotes, such as "448761313698322011" (FILE, line 4)',
-        'clusters[0].jobs[1]: is a number to YAML; put it in quotes, such as "448761313698322011" (FILE, line 4)',
+        'clusters[0].jobs[0]: is a YAML number; put it in quotes, such as "448761313698322011" (FILE, line 4)',
+        'clusters[0].jobs[1]: is a YAML number; put it in quotes, such as "448761313698322011" (FILE, line 4)',
         'clusters[0].jobs[2]: must be a job id in quotes, such as "448761313698322011" (FILE, line 4)',
         'clusters[0].jobs[3]: must be a job id in quotes, such as "448761313698322011" (FILE, line 4)',
         "clusters[0].jobs[4]: is not a job id; job ids are 1 to 128 of A-Z, a-z, 0-9, _ and - (FILE, line 4)",
@@ -128,17 +128,17 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "key_sources": (
         "clusters[0]: has no key; give exactly one of api_key_file, api_key_env, api_key (FILE, line 2)",
         (
-            "clusters[1].api_key: is given beside api_key_env; keep exactly one of api_key_file, api_key_env, "
+            "clusters[1].api_key: is given in addition to api_key_env; keep exactly one of api_key_file, api_key_env, "
             "api_key (FILE, line 3)"
         ),
         (
-            "clusters[2].api_key_env: is given beside api_key_file; keep exactly one of api_key_file, "
+            "clusters[2].api_key_env: is given in addition to api_key_file; keep exactly one of api_key_file, "
             "api_key_env, api_key (FILE, line 4)"
         ),
         f"clusters[2].api_key_file: {_NO_FILE}{_RELATIVE} (FILE, line 4)",
         "clusters[3]: has no key; give exactly one of api_key_file, api_key_env, api_key (FILE, line 5)",
         (
-            "clusters[4].api_key: is given beside api_key_env; keep exactly one of api_key_file, api_key_env, "
+            "clusters[4].api_key: is given in addition to api_key_env; keep exactly one of api_key_file, api_key_env, "
             "api_key (FILE, line 6)"
         ),
     ),
@@ -179,15 +179,15 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     ),
     "no_clusters": ("clusters: is required; list at least one cluster (FILE, line 1)",),
     "not_readable_values": (
-        "clusters[0].cluster_id: has a YAML tag (!) that means nothing here; remove it, or use quotes (FILE, line 2)",
-        "clusters[0].concurrency: is not what YAML takes it for; put it in quotes (FILE, line 4)",
+        "clusters[0].cluster_id: has an unsupported YAML tag (!); remove it, or use quotes (FILE, line 2)",
+        "clusters[0].concurrency: is not a value of the type that YAML takes it for; put it in quotes (FILE, line 4)",
     ),
     "not_yaml": ("FILE: is not valid YAML: did not find expected ',' or ']' (line 4)",),
     "project": (
-        "clusters[0].project_id: needs region_id beside it (FILE, line 2)",
-        "clusters[1].region_id: needs project_id beside it (FILE, line 3)",
-        "clusters[2].project_id: means nothing to Milvus; it belongs to Zilliz Cloud alone (FILE, line 4)",
-        "clusters[2].region_id: means nothing to Milvus; it belongs to Zilliz Cloud alone (FILE, line 4)",
+        "clusters[0].project_id: needs region_id as well (FILE, line 2)",
+        "clusters[1].region_id: needs project_id as well (FILE, line 3)",
+        "clusters[2].project_id: is not supported for api: milvus; only Zilliz Cloud has it (FILE, line 4)",
+        "clusters[2].region_id: is not supported for api: milvus; only Zilliz Cloud has it (FILE, line 4)",
     ),
     "proxy_url": (
         "clusters[0].proxy_url: must be an http or https URL with a host, such as http://proxy:3128 (FILE, line 2)",
@@ -198,14 +198,14 @@ EXPECTED: dict[str, tuple[str, ...]] = {
         "clusters[0].concurrency: must be 1 or more (FILE, line 2)",
         "clusters[0].db_name: must be text; put it in quotes (FILE, line 2)",
         (
-            "clusters[0].progress_path: must be the last part of the path alone, such as getProgress, describe "
+            "clusters[0].progress_path: must be only the last part of the path, such as getProgress, describe "
             "or get_progress (FILE, line 2)"
         ),
         "clusters[0].requests_per_second: must be 0 or more (FILE, line 2)",
         "clusters[1].concurrency: must be 1000 or less (FILE, line 3)",
         "clusters[1].db_name: must be ASCII, since it is sent in an HTTP header (FILE, line 3)",
         (
-            "clusters[1].progress_path: must be the last part of the path alone, such as getProgress, describe "
+            "clusters[1].progress_path: must be only the last part of the path, such as getProgress, describe "
             "or get_progress (FILE, line 3)"
         ),
         "clusters[1].requests_per_second: must be a finite number (FILE, line 3)",
@@ -216,7 +216,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
         "clusters[3].requests_per_second: must be a number (FILE, line 5)",
     ),
     "same_cluster": (
-        "clusters[2].cluster_id: is the same as that of clusters[0]; every cluster is configured once (FILE, line 4)",
+        "clusters[2].cluster_id: is the same as that of clusters[0]; configure every cluster once (FILE, line 4)",
     ),
     "scrape_and_files": (
         "scrape.fresh_for: must be a duration such as 30s, 10m or 1h30m (FILE, line 2)",
@@ -232,7 +232,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
         "files: must be a mapping of keys to values (FILE, line 3)",
     ),
     "surrogate": ("FILE: is not valid YAML: found invalid Unicode character escape code (line 2)",),
-    "tab_indented": ("FILE: is not valid YAML: a tab stands where only spaces may (line 2)",),
+    "tab_indented": ("FILE: is not valid YAML: a tab is used where only spaces are allowed (line 2)",),
     "scalars": (
         "clusters[0].concurrency: must be a whole number (FILE, line 3)",
         "clusters[0].requests_per_second: must be a number (FILE, line 4)",
@@ -241,12 +241,12 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     ),
     "tls_config": (
         f"clusters[0].tls_config.cert_file: {_NO_FILE}{_RELATIVE} (FILE, line 2)",
-        "clusters[0].tls_config.cert_file: needs key_file beside it (FILE, line 2)",
+        "clusters[0].tls_config.cert_file: needs key_file as well (FILE, line 2)",
         f"clusters[1].tls_config.key_file: {_NO_FILE}{_RELATIVE} (FILE, line 3)",
-        "clusters[1].tls_config.key_file: needs cert_file beside it (FILE, line 3)",
+        "clusters[1].tls_config.key_file: needs cert_file as well (FILE, line 3)",
         "clusters[2].tls_config.ca_file: names a file without a certificate in PEM form (FILE, line 4)",
         (
-            "clusters[3].tls_config.cert_file: does not go with key_file; they must be a certificate and its "
+            "clusters[3].tls_config.cert_file: does not match key_file; they must be a certificate and its "
             "unencrypted key in PEM form (FILE, line 5)"
         ),
         "clusters[4].tls_config.insecure_skip_verify: must be true or false (FILE, line 6)",
@@ -262,12 +262,12 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "two_documents": ("FILE: is not valid YAML: it holds more than one document (line 2)",),
     "unquoted_bang": (
         "clusters[0]: has no key; give exactly one of api_key_file, api_key_env, api_key (FILE, line 2)",
-        "clusters[0].api_key: has a YAML tag (!) that means nothing here; remove it, or use quotes (FILE, line 3)",
+        "clusters[0].api_key: has an unsupported YAML tag (!); remove it, or use quotes (FILE, line 3)",
     ),
     "unquoted_star": (
         (
-            "FILE: is not valid YAML: an alias (*) or anchor (&) is not right; a value that begins with * or & "
-            "belongs in quotes (line 3)"
+            "FILE: is not valid YAML: an alias (*) or anchor (&) is not valid; put a value that begins with "
+            "* or & in quotes (line 3)"
         ),
     ),
 }

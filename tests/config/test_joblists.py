@@ -43,7 +43,7 @@ BAD_LISTS = {
     "canary": "must be a plain YAML list of job ids; there is something else on line 1",
     "- ['1']": "must be a plain YAML list of job ids; there is something else on line 1",
     "- '1'\n---\n- '2'": "must be one YAML list, and no second document",
-    "- '1'\n- 448761313698322011": "cannot be used: the job id on line 2 is a number to YAML; put it in quotes",
+    "- '1'\n- 448761313698322011": "cannot be used: the job id on line 2 is a YAML number; put it in quotes",
     "- '1'\n- ": "cannot be used: the job id on line 2 must be a job id in quotes",
     "- true": "cannot be used: the job id on line 1 must be a job id in quotes",
     "- 'a b'": "cannot be used: the job id on line 1 is not a job id",

@@ -1,12 +1,13 @@
 """What a configuration becomes."""
 
 import time
+import traceback
 from typing import Any
 
 import pytest
 
 from exporter.config.document import LARGEST
-from exporter.config.load import Loader
+from exporter.config.load import ConfigError, Loader
 from exporter.config.schema import Discovery
 from exporter.config.secret import Secret
 from exporter.model import ListTarget
@@ -191,6 +192,27 @@ def test_no_file_costs_more_than_some_tenths_of_a_second(place: Place, text: str
 def test_what_only_old_yaml_takes_for_something_else_is_text(place: Place, written: str, read: str) -> None:
     place.write("config.yaml", f"clusters: [{{cluster_id: {written}, api_key_file: key}}]")
     assert Loader(place.path, {}).load().config.clusters[0].cluster_id == read
+
+
+@pytest.mark.parametrize("part", ["read_document", "CredentialReader", "from_pydantic", "report"])
+@pytest.mark.parametrize("kind", [OverflowError, RecursionError, MemoryError])
+def test_an_unexpected_exception_is_an_error_of_the_file_that_shows_no_secret(
+    place: Place, monkeypatch: pytest.MonkeyPatch, part: str, kind: type[Exception]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise kind("canary")
+
+    loader = place.configure(cluster(concurrency="many"))
+    with monkeypatch.context() as patch:
+        patch.setattr(f"exporter.config.load.{part}", fail)
+        with pytest.raises(ConfigError) as caught:
+            loader.load()
+    (error,) = caught.value.errors
+    assert error.startswith(f"{place.path}: cannot be read: unexpected {kind.__name__} (test_load.py, line ")
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
+    place.configure(cluster())
+    assert loader.changed() is True
+    loader.load()
 
 
 def test_a_number_is_decimal(place: Place) -> None:

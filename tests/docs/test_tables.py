@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from docs.generate import COMMAND, filled, in_short, job_metrics, own_metrics
 from docs.generate import documents as made_documents
-from exporter.config.describe import keys
+from docs.keys import keys
 from exporter.model import Source, State
 from tests.docs.markdown import ROOT, documents, prose, read, spans
 

@@ -1,4 +1,4 @@
-"""The configuration's keys as data, for documentation: what may be written, of what type, with which default."""
+"""The keys of the configuration as data, for the documents: path, type, default and description."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from exporter.config.duration import format_duration
-from exporter.config.schema import Config, Kind
+from exporter.config.duration import UNITS
+from exporter.config.schema import Config
+from exporter.config.values import Kind
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key: its path as in `clusters[].jobs`, its type in words, its default as plain data (None: it has none)."""
+    """One key: its path such as `clusters[].jobs`, its type in words, its default as plain data (None: no default)."""
 
     path: str
     type: str
@@ -26,7 +27,7 @@ class Key:
 
 
 def keys() -> tuple[Key, ...]:
-    """Return every key, a section before the keys in it, in the order of the schema."""
+    """Return every key in the order of the schema, a section before its keys."""
     return tuple(_keys(Config, ""))
 
 
@@ -82,3 +83,16 @@ def _default(field: FieldInfo) -> object:
             return format_duration(default)
         return int(default) if default.is_integer() else default
     return default
+
+
+def format_duration(seconds: float) -> str:
+    """Write seconds (0 or more, to the millisecond) as a duration that `parse_duration` reads back."""
+    rest = round(seconds * 1_000)
+    if rest == 0:
+        return "0s"
+    parts = []
+    for unit, size in UNITS.items():
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)
