@@ -43,13 +43,11 @@ _VALUES: Final[Mapping[str, Callable[[str], object]]] = {
 }
 _TOO_DEEP: Final = "is nested too deeply for a configuration"
 _NOT_ALLOWED: Final = "a character or directive is not allowed here; put a value with special characters in quotes"
-_SENTENCES: Final[Mapping[str, str]] = {  # by a word of PyYAML's
+_SENTENCES: Final[Mapping[str, str]] = {  # by a pattern for what PyYAML says
     "another document": "it holds more than one document",
-    "alias": "an alias (*) or anchor (&) is not valid; put a value that begins with * or & in quotes",
-    "anchor": "an alias (*) or anchor (&) is not valid; put a value that begins with * or & in quotes",
+    "alias|anchor": "an alias (*) or anchor (&) is not valid; put a value that begins with * or & in quotes",
     "tag": "a tag (!) is unknown; put a value that begins with ! in quotes",
-    "cannot start": _NOT_ALLOWED,
-    "directive": _NOT_ALLOWED,
+    "cannot start|directive": _NOT_ALLOWED,
 }
 # PyYAML without libyaml quotes the text at fault, which may be a secret; names of tokens and punctuation are not.
 _HARMLESS: Final = re.compile(r"(?:[^'\"]|'<[a-z ]+>'|'[^\w\s]')*")
@@ -119,7 +117,7 @@ def read_document(raw: bytes) -> Document:
 
 
 def yaml_problem(error: yaml.YAMLError, text: str) -> tuple[str, int | None]:
-    """Say why `text` is no YAML, without the piece of it that PyYAML quotes, and on which line, if that is known."""
+    """Return a sentence on why `text` is not YAML, without the part that PyYAML quotes, and the line, if known."""
     if isinstance(error, ReaderError):
         line = text.encode().count(b"\n", 0, error.position) + 1
         return "is not valid YAML: it holds a control character", line
@@ -127,11 +125,12 @@ def yaml_problem(error: yaml.YAMLError, text: str) -> tuple[str, int | None]:
     problem = problem or "it ends unexpectedly"
     if "nesting depth" in problem:
         return _TOO_DEEP, None
-    sentences = (sentence for word, sentence in _SENTENCES.items() if word in f"{context} {problem}")
+    sentence = problem if _HARMLESS.fullmatch(problem) else _NOT_ALLOWED
+    for pattern, known in _SENTENCES.items():
+        if re.search(pattern, f"{context} {problem}"):
+            sentence = known
     if mark is not None and text[mark.index : mark.index + 1] == "\t":
         sentence = "a tab is used where only spaces are allowed"
-    else:
-        sentence = next(sentences, problem if _HARMLESS.fullmatch(problem) else _NOT_ALLOWED)
     return f"is not valid YAML: {sentence}", None if mark is None else mark.line + 1
 
 
@@ -172,10 +171,10 @@ class _Builder:
         for key_node, value_node in node.value:
             self._spend(depth)
             key, line = key_node.value, _line(key_node)
-            if key_node.tag == _MERGE:
-                merged += value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
-            elif key_node.tag != _TEXT:
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag not in {_TEXT, _MERGE}:
                 self.problems.append(Problem(location, f"has a key on line {line} that is not text"))
+            elif key_node.tag == _MERGE:
+                merged += value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
             elif key in lines:
                 sentence = f"is given twice, on lines {lines[key]} and {line}; keep one"
                 self.problems.append(Problem((*location, key), sentence))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from exporter.config.load import ConfigError, Loader
 
@@ -124,7 +125,11 @@ EXPECTED: dict[str, tuple[str, ...]] = {
         "clusters[4].api_key_file: must be the path of a file (FILE, line 6)",
         "clusters[5].api_key_file: must be text; put it in quotes (FILE, line 7)",
     ),
-    "key_not_text": ("clusters[0]: has a key on line 4 that is not text (FILE, line 2)",),
+    "key_not_text": (
+        "clusters[0]: has a key on line 4 that is not text (FILE, line 2)",
+        "clusters[0]: has a key on line 5 that is not text (FILE, line 2)",
+        "clusters[0]: has a key on line 7 that is not text (FILE, line 2)",
+    ),
     "key_sources": (
         "clusters[0]: has no key; give exactly one of api_key_file, api_key_env, api_key (FILE, line 2)",
         (
@@ -287,6 +292,18 @@ def test_no_value_of_the_file_is_repeated(name: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Loader(INVALID / f"{name}.yaml", ENVIRONMENT).load()
     assert CANARY not in f"{caught.value} {caught.value!r} {caught.value.errors}"
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_python_alone_finds_the_same_and_repeats_no_value(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.config.document.FAST_LOADER", yaml.SafeLoader)
+    with pytest.raises(ConfigError) as caught:
+        Loader(INVALID / f"{name}.yaml", ENVIRONMENT).load()
+    assert CANARY not in f"{caught.value} {caught.value!r}"
+    if name not in {"not_yaml", "surrogate"}:  # the parsers have words of their own, or another idea of what is YAML
+        assert [text.partition(":")[0] for text in caught.value.errors] == [
+            text.replace("FILE", str(INVALID / f"{name}.yaml")).partition(":")[0] for text in EXPECTED[name]
+        ]
 
 
 def test_every_invalid_file_is_expected_to_be_one() -> None:
