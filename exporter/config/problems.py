@@ -109,7 +109,9 @@ def _path(location: Location, known: Collection[str]) -> str:
 
 
 def _is_shown(key: str, known: Collection[str]) -> bool:
-    return key in known or _LOOKS_LIKE_A_KEY.fullmatch(key) is not None or (":" not in key and bool(_near(key, known)))
+    if key in known or _LOOKS_LIKE_A_KEY.fullmatch(key) is not None:
+        return True
+    return ":" not in key and key.isprintable() and bool(_near(key, known))
 
 
 def _near(key: str, known: Iterable[str]) -> list[str]:

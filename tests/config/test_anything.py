@@ -43,6 +43,7 @@ def outcome(loader: Loader) -> Loaded | ConfigError:
         refused = error
     assert refused.errors
     assert all(text and "\n" not in text for text in refused.errors)
+    assert "a fault of the exporter" not in str(refused)
     return refused
 
 
@@ -159,6 +160,14 @@ def test_a_misspelt_key_is_answered_with_the_right_one(misspelt: str) -> None:
     result = outcome(Loader.from_mapping({"clusters": [{"cluster_id": "a", misspelt: CANARY}]}))
     assert isinstance(result, ConfigError)
     assert any(text == f'clusters[0].{misspelt}: is not a known key; did you mean "api_key"?' for text in result.errors)
+
+
+@pytest.mark.parametrize("key", ["max\t_jobs", "max\x1b_jobs", "max\u202e_jobs"])
+def test_a_key_that_a_terminal_would_obey_is_not_shown(key: str) -> None:
+    result = outcome(Loader.from_mapping({"clusters": [{"cluster_id": "a", "api_key": "k", key: 1}]}))
+    assert isinstance(result, ConfigError)
+    (error,) = result.errors
+    assert error.startswith("clusters[0].<unknown key>: is not a known key")
 
 
 @given(st.text(min_size=1).filter(lambda text: text not in NAMES))
