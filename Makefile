@@ -5,9 +5,13 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST_ARGS ?= --numprocesses=2 --dist=loadfile
+# The one on the PATH, else one that is built once.
+HELM ?= $(or $(shell command -v helm),$(BIN)/helm)
+HELM_MODULE := helm.sh/helm/v3/cmd/helm@v3.18.4
+CHART := deploy/helm/zilliz-import-exporter
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fuzz tools generate release-check
+.PHONY: help demo test lint chart chart-check bench fuzz tools generate release-check
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +37,17 @@ lint: $(STAMP) ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+$(BIN)/helm: | $(STAMP)
+	@command -v go >/dev/null || { echo "Go builds helm, and is not here: install Go 1.24 or later, or helm 3" >&2; exit 1; }
+	@echo "Building helm into $(BIN), once: about a minute" >&2
+	@GOBIN=$(abspath $(BIN)) go install $(HELM_MODULE)
+
+chart: $(HELM) ## package the Helm chart, with the rules and dashboards of this tree, into dist/
+	@$(HELM) package --destination dist $(CHART)
+
+chart-check: $(STAMP) $(HELM) ## render the Helm chart for several sets of values, check it against the schemas, run its demo
+	@PATH="$(abspath $(dir $(HELM))):$$PATH" $(BIN)/pytest tests/deploy/chart_check.py
+
 bench: $(STAMP) ## a table of ratios: expositions, scrapes, memory, a real Prometheus
 	@$(BIN)/python -m benchmarks
 
@@ -40,7 +55,6 @@ generate: $(STAMP) ## write anew what is generated: dashboard, rules, goldens, r
 	$(BIN)/python -m grafana.dashboard
 	$(BIN)/python -m prometheus.rules
 	$(BIN)/python -m docs.generate
-	$(BIN)/python -m deploy.generate
 
 release-check: $(STAMP) ## build the distributions, install them in every documented way, scrape each; leaves them in dist/
 	@$(BIN)/python -m tests.deploy.release_check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -12,8 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import yaml
-
-from prometheus.rules import GRAFANA
 
 PACKAGE = re.compile(r"zilliz-import-exporter|\.")
 ANSWERS_AND_ENDS = ("--version", "--config.check", "--help")
@@ -111,20 +110,16 @@ def docker(arguments: list[str]) -> int:
     return 0
 
 
-def kubectl(arguments: list[str]) -> int:
-    """`apply` builds, or is handed, what it would apply; secrets and questions are taken as they are."""
-    match arguments:
-        case ["kustomize", folder]:
-            return subprocess.run([told("KUBECTL"), "kustomize", folder], check=False).returncode
-        case ["apply", "-k", folder]:
-            return subprocess.run(
-                [told("KUBECTL"), "kustomize", folder], stdout=subprocess.DEVNULL, check=False
-            ).returncode
-        case ["apply", "-f", "-"]:
-            text = sys.stdin.read()
-            objects = [each for each in yaml.safe_load_all(text) if each]
-            return 0 if objects and all("kind" in each for each in objects) and GRAFANA not in text else 1
-    return 0
+def helm(arguments: list[str]) -> int:
+    """A helm that installs everything: the chart exists and has every value that is set; `make chart-check` renders."""
+    (chart,) = (Path(argument) for argument in arguments if argument.startswith("deploy/"))
+    known = yaml.safe_load((chart / "values.yaml").read_text()).keys()
+    pairs = list(itertools.pairwise(arguments))
+    given = {value.partition("=")[0].partition(".")[0] for flag, value in pairs if flag == "--set"}
+    for name in (value for flag, value in pairs if flag == "--values"):
+        given |= yaml.safe_load(Path(name).read_text()).keys()
+    sys.stderr.writelines(f"no such value: {name}\n" for name in given - known)
+    return len(given - known)
 
 
 def as_root(arguments: list[str]) -> int:
@@ -143,7 +138,8 @@ PROGRAMS: Mapping[str, Callable[[list[str]], int]] = {
     "pipx": installer,
     "uvx": installer,
     "docker": docker,
-    "kubectl": kubectl,
+    "helm": helm,
+    "kubectl": lambda _arguments: 0,
     "sudo": as_root,
 }
 

@@ -106,5 +106,5 @@ class Terminal:
             "STAND_IN_JOB": JOB_ID,
             "STAND_IN_CLOUD": self._api.url,
             "STAND_IN_MILVUS": self._api.milvus_url,
-            **{f"STAND_IN_{name.upper()}": shutil.which(name) or name for name in ("curl", "kubectl", "make")},
+            **{f"STAND_IN_{name.upper()}": shutil.which(name) or name for name in ("curl", "make")},
         }

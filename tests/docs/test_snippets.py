@@ -30,6 +30,7 @@ KINDS = {
     ("python", "airflow"),
     ("text", ""),
     ("yaml", "exporter"),
+    ("yaml", "helm"),
     ("yaml", "prometheus"),
     ("yaml", "web"),
 }
@@ -55,7 +56,7 @@ def test_each_block_says_what_it_is() -> None:
     assert strange == []
 
 
-@pytest.mark.needs("curl", "kubectl")
+@pytest.mark.needs("curl")
 @pytest.mark.parametrize("document", with_commands(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_work_in_the_order_in_which_they_stand(document: Path, tmp_path: Path) -> None:
     with Terminal(tmp_path) as terminal:
