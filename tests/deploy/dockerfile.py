@@ -45,6 +45,8 @@ class Image:
     labels: dict[str, str] = field(default_factory=dict)
     entrypoint: list[str] = field(default_factory=list)
     health: list[str] = field(default_factory=list)
+    health_timeout: float = 0.0
+    """Seconds."""
 
     def path(self, inside: str) -> Path:
         """Where a path of the image is on this machine."""
@@ -99,11 +101,19 @@ def _carry_out(step: Instruction, image: Image, stages: Mapping[str, Image], con
         case "ENTRYPOINT":
             image.entrypoint = step.words()
         case "HEALTHCHECK":
-            image.health = Instruction("CMD", step.rest.partition("CMD ")[2]).words()
+            image.health, image.health_timeout = _health(step)
         case "ARG" | "EXPOSE":
             pass
         case other:
             raise ValueError(f"{other}: this instruction is not known here")
+
+
+def _health(step: Instruction) -> tuple[list[str], float]:
+    options, _, command = step.rest.partition("CMD ")
+    timeout = re.search(r"--timeout=(\d+)s", options)
+    if timeout is None:
+        raise ValueError(f"{step.rest}: a --timeout in seconds is missing")
+    return Instruction("CMD", command).words(), float(timeout[1])
 
 
 def _copy(words: Sequence[str], image: Image, stages: Mapping[str, Image], context: Path) -> None:
