@@ -55,6 +55,21 @@ def test_the_readme_has_one_row_for_every_metric_of_a_real_exposition() -> None:
     assert rows.keys() == {metric.name for metric in job_metrics()} | own
 
 
+def test_no_job_and_no_file_has_more_samples_than_the_page_on_scaling_counts() -> None:
+    counted = re.search(r"at most (\d+) samples per job and (\d+) per listed file", read(ROOT / "docs/scaling.md"))
+    assert counted is not None
+    of_job, of_file = map(int, counted.groups())
+    for golden in (ROOT / "tests/golden/text").glob("*.txt"):
+        samples: Counter[tuple[str, ...]] = Counter()
+        for family in text_string_to_metric_families(golden.read_text(encoding="utf-8")):
+            kind = family.name.removeprefix("zilliz_import_").partition("_")[0]
+            for sample in family.samples:
+                if kind in {"job", "file"}:
+                    name = sample.labels["file_name"] if kind == "file" else ""
+                    samples[kind, sample.labels["job_id"], name] += 1
+        assert all(count <= (of_job if kind == "job" else of_file) for (kind, *_), count in samples.items())
+
+
 def test_documents_speak_only_of_metrics_and_rules_that_exist() -> None:
     known = {metric.name for metric in (*job_metrics(), *own_metrics())} | rule_names("record")
     known |= {f"{name}_{suffix}" for name in known for suffix in ("bucket", "count", "sum")}
