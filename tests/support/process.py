@@ -12,8 +12,8 @@ def descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir()) - 1
 
 
-# A test's simulated API; and the one thread that watches all calls, which ends a while after the last one.
-_LEFT_OUT = {"simulated-api", "api-watchdog"}
+# A test's simulated API.
+_LEFT_OUT = {"simulated-api"}
 
 
 def threads() -> list[str]:
