@@ -26,6 +26,7 @@ from exporter.journal import LogJournal
 from exporter.log import ChangeLog, configure, get_logger
 from exporter.scrape import Fleet
 from exporter.selfmetrics import SelfMetrics
+from exporter.watch.deadline import TimedApi
 from exporter.watch.settings import Clock
 from exporter.web.listen import ListenError
 from exporter.web.server import Server, ServerSettings
@@ -118,8 +119,8 @@ def _backend(flags: Flags, loader: Loader) -> Backend:
     own = SelfMetrics(__version__, __revision__)
     clock = Clock(time.monotonic, time.time, random.random)
 
-    def make_api(settings: ApiSettings) -> ImportApi:
-        return ImportApi(settings, observe=partial(own.observe, settings.cluster_id))
+    def make_api(settings: ApiSettings) -> TimedApi:
+        return TimedApi(ImportApi(settings, observe=partial(own.observe, settings.cluster_id)))
 
     def make_fleet(loaded: Loaded) -> Fleet:
         return Fleet(loaded, make_api, clock, LogJournal(ChangeLog()))

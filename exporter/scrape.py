@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from exporter.api.client import ApiSettings, Exchange
-from exporter.api.deadline import Deadline
 from exporter.api.limiter import Limiter, Limiters
 from exporter.config.load import Loaded
 from exporter.config.schema import Cluster, Scrape
 from exporter.settings import api_settings, watch_settings
 from exporter.watch.cluster import Api, ClusterWatch, Journal
+from exporter.watch.deadline import Deadline
 from exporter.watch.rounds import Round
 from exporter.watch.settings import Clock
 from exporter.watch.sources import ListTarget

@@ -14,9 +14,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
-from exporter.api.deadline import Deadline
 from exporter.api.errors import ApiError, ConnectError, PayloadError
 from exporter.model import Job, ListPage
+from exporter.watch.deadline import Deadline
 from exporter.watch.desk import Desk
 from exporter.watch.memory import Named
 from exporter.watch.rounds import OLDEST_QUERY, Listing, Query, Round

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection
 
-from exporter.api.deadline import Deadline
 from exporter.api.errors import ApiError, CallTimeoutError
 from exporter.model import ErrorClass, Job, ListPage
+from exporter.watch.deadline import Deadline
 from exporter.watch.lists import USUAL_FADES, Lists
 from exporter.watch.memory import JobMemory
 from exporter.watch.plan import Turn

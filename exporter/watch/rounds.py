@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from exporter.api.deadline import Deadline
 from exporter.api.errors import ApiError
 from exporter.model import ErrorClass, Job
+from exporter.watch.deadline import Deadline
 
 OLDEST_QUERY = 20.0
 

@@ -9,11 +9,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
-from exporter.api.deadline import Deadline
 from exporter.api.errors import CallTimeoutError
 from exporter.api.limiter import Limiter
 from exporter.model import ErrorClass, Job, ListedJob, ListPage, State
 from exporter.watch.cluster import ClusterWatch
+from exporter.watch.deadline import Deadline
 from exporter.watch.memory import Named
 from exporter.watch.plan import Rules
 from exporter.watch.settings import Clock, Settings

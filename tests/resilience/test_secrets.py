@@ -17,12 +17,12 @@ import requests
 import yaml
 
 from exporter import cli
-from exporter.api.deadline import Deadline
 from exporter.api.errors import ApiError
 from exporter.config.load import ConfigError, Loader
 from exporter.demo import CLUSTER
 from exporter.demo.faults import Cut, Raw, Respond, Rewrite
 from exporter.demo.wire import Behaviour
+from exporter.watch.deadline import Deadline
 from tests.resilience.night import JOBS, VICTIMS, Night
 from tests.resilience.test_origin import closed_port
 from tests.support.exporter import Exporter

@@ -15,15 +15,16 @@ from exporter.journal import LogJournal
 from exporter.log import ChangeLog
 from exporter.scrape import ExplainingApi, Fleet
 from exporter.selfmetrics import SelfMetrics
+from exporter.watch.deadline import TimedApi
 from exporter.watch.settings import Clock
 from tests.support.strict import Exposed
 
 MakeApi = Callable[[ApiSettings, SelfMetrics], ExplainingApi]
 
 
-def real_api(settings: ApiSettings, own: SelfMetrics) -> ImportApi:
+def real_api(settings: ApiSettings, own: SelfMetrics) -> TimedApi:
     """A client that asks over real sockets."""
-    return ImportApi(settings, observe=partial(own.observe, settings.cluster_id))
+    return TimedApi(ImportApi(settings, observe=partial(own.observe, settings.cluster_id)))
 
 
 def real_clock() -> Clock:

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from exporter.api.deadline import Deadline
 from exporter.api.errors import (
     ApiError,
     AuthError,
@@ -27,6 +26,7 @@ from exporter.api.errors import (
 from exporter.api.limiter import Limiter
 from exporter.model import ErrorClass, Job, ListedJob, ListPage, Source, State
 from exporter.watch.cluster import ClusterWatch
+from exporter.watch.deadline import Deadline
 from exporter.watch.memory import Named
 from exporter.watch.plan import Rules
 from exporter.watch.settings import Clock, Settings
