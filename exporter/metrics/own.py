@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection
 from platform import python_version
 
 from prometheus_client import (
@@ -16,6 +16,7 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.metrics_core import Metric
 
 from exporter import __version__
 from exporter.model import ErrorClass
@@ -29,15 +30,15 @@ BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 """Seconds; 20 s is the longest that a request is waited for."""
 
 
-class SelfMetrics:
-    """Counts what the exporter does, in a registry of its own. Thread-safe."""
+class OwnMetrics:
+    """Counts what the exporter does. Thread-safe."""
 
     def __init__(self, version: str = __version__, revision: str = "") -> None:
         # A setting of the whole library: `_created` series would double the counters and say nothing here.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it untyped
-        self.registry = CollectorRegistry()
+        self._registry = CollectorRegistry()
         self._lock = threading.Lock()
-        self._clusters: frozenset[str] = frozenset()
+        self._clusters: set[str] = set()
         self.reload_failed = False
         """Whether the configuration, or a job list, was not valid when it was last loaded."""
         self.loaded: float | None = None
@@ -46,63 +47,69 @@ class SelfMetrics:
             "zilliz_import_api_requests_total",
             "Requests to the import API, failed ones included.",
             ("cluster_id", "operation"),
-            registry=self.registry,
+            registry=self._registry,
         )
         self._errors = Counter(
             "zilliz_import_api_errors_total",
             "Requests to the import API that gave no usable answer, by class of error.",
             ("cluster_id", "operation", "error"),
-            registry=self.registry,
+            registry=self._registry,
         )
         self._durations = Histogram(
             "zilliz_import_api_request_duration_seconds",
             "How long requests to the import API took, failed ones included.",
             ("cluster_id", "operation"),
             buckets=BUCKETS,
-            registry=self.registry,
+            registry=self._registry,
         )
         self._reload_successful = Gauge(
             "zilliz_import_exporter_config_last_reload_successful",
             "Whether the configuration, and the job lists that it names, were valid when they were last loaded.",
-            registry=self.registry,
+            registry=self._registry,
         )
         self._reload_success_time = Gauge(
             "zilliz_import_exporter_config_last_reload_success_timestamp_seconds",
             "When the configuration was last loaded successfully.",
-            registry=self.registry,
+            registry=self._registry,
         )
         Gauge(
             "zilliz_import_exporter_build_info",
             "Version of this exporter, the revision it was built from and the version of Python, value 1.",
             ("version", "revision", "pythonversion"),
-            registry=self.registry,
+            registry=self._registry,
         ).labels(version, revision, python_version()).set(1)
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
 
-    def set_clusters(self, cluster_ids: Iterable[str]) -> None:
-        """Starts the series of new clusters at 0 and ends those of clusters that are no longer configured."""
+    def add_cluster(self, cluster_id: str) -> None:
+        """Starts the series of a cluster at 0; no effect where they exist."""
         with self._lock:
-            clusters = frozenset(cluster_ids)
-            for cluster_id in sorted(clusters - self._clusters):
-                for operation in OPERATIONS:
-                    self._requests.labels(cluster_id, operation)
-                    self._durations.labels(cluster_id, operation)
-                    for error in REQUEST_ERRORS:
-                        self._errors.labels(cluster_id, operation, error)
-            for cluster_id in self._clusters - clusters:
-                for operation in OPERATIONS:
-                    self._requests.remove(cluster_id, operation)
-                    self._durations.remove(cluster_id, operation)
-                    for error in REQUEST_ERRORS:
-                        self._errors.remove(cluster_id, operation, error)
-            self._clusters = clusters
+            if cluster_id in self._clusters:
+                return
+            self._clusters.add(cluster_id)
+            for operation in OPERATIONS:
+                self._requests.labels(cluster_id, operation)
+                self._durations.labels(cluster_id, operation)
+                for error in REQUEST_ERRORS:
+                    self._errors.labels(cluster_id, operation, error)
+
+    def forget_cluster(self, cluster_id: str) -> None:
+        """Ends the series of a cluster; no effect where there are none."""
+        with self._lock:
+            if cluster_id not in self._clusters:
+                return
+            self._clusters.remove(cluster_id)
+            for operation in OPERATIONS:
+                self._requests.remove(cluster_id, operation)
+                self._durations.remove(cluster_id, operation)
+                for error in REQUEST_ERRORS:
+                    self._errors.remove(cluster_id, operation, error)
 
     def observe(self, cluster_id: str, operation: str, seconds: float, error: ErrorClass | None) -> None:
-        """Counts one request that took so long; `error` is its failure, None where it gave a usable answer.
+        """Counts one request and its duration in seconds; `error` is its failure, None where it gave a usable answer.
 
-        A request that was still under way when its cluster left the configuration is not counted.
+        A request to a cluster that was not added, or was forgotten, is not counted.
         """
         with self._lock:
             if cluster_id not in self._clusters:
@@ -119,3 +126,15 @@ class SelfMetrics:
         if ok:
             self.loaded = at
             self._reload_success_time.set(at)
+
+    def collect(self, cluster_ids: Collection[str] | None = None) -> list[Metric]:
+        """All families as they are now; of the series of clusters only those of `cluster_ids`, None for all."""
+        families = list(self._registry.collect())
+        if cluster_ids is not None:
+            for family in families:
+                family.samples = [
+                    sample
+                    for sample in family.samples
+                    if "cluster_id" not in sample.labels or sample.labels["cluster_id"] in cluster_ids
+                ]
+        return families
