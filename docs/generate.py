@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.config.describe import Key, keys
-from exporter.metrics import CLUSTER_FAMILIES, JOB_FAMILIES
+from exporter.metrics.families import CLUSTER_FAMILIES, JOB_FAMILIES
+from exporter.metrics.own import OwnMetrics
 from exporter.model import ErrorClass
-from exporter.selfmetrics import SelfMetrics
 
 ROOT = Path(__file__).parent.parent
 COMMAND = "python -m docs.generate"
@@ -48,8 +48,8 @@ def job_metrics() -> tuple[Metric, ...]:
 
 def own_metrics() -> tuple[Metric, ...]:
     """What the exporter exposes about itself, on `/metrics` alone."""
-    own = SelfMetrics()
-    own.set_clusters(["cluster"])
+    own = OwnMetrics()
+    own.add_cluster("cluster")
     own.observe("cluster", "progress", 0.1, ErrorClass.TIMEOUT)
     return tuple(
         Metric(
@@ -58,7 +58,7 @@ def own_metrics() -> tuple[Metric, ...]:
             tuple(label for label in family.samples[0].labels if label != "le"),
             family.documentation,
         )
-        for family in own.registry.collect()
+        for family in own.collect()
     )
 
 

@@ -10,15 +10,18 @@ from typing import Literal
 
 from exporter import __version__
 from exporter.api.errors import ApiError
+from exporter.collector.snapshot import ClusterSnapshot
 from exporter.config.load import ConfigError, Loaded, Loader
 from exporter.debug import explain
-from exporter.exposition import Body, Exposition, own_body, render_once
 from exporter.log import get_logger
+from exporter.metrics.body import Body
+from exporter.metrics.exposition import Exposition, job_body
+from exporter.metrics.own import OwnMetrics
 from exporter.model import Source
 from exporter.scrape import Configured, Fleet, Target, budget
-from exporter.selfmetrics import SelfMetrics
+from exporter.watch.cluster import ClusterWatch
 from exporter.watch.settings import Clock
-from exporter.watch.view import JobView
+from exporter.watch.view import ClusterView, JobView
 from exporter.web.routes import Reloaded, UnknownClusterError
 from exporter.web.status import ClusterStatus, Status
 
@@ -35,7 +38,7 @@ class Backend:
         self,
         loader: Loader,
         make_fleet: Callable[[Loaded], Fleet],
-        own: SelfMetrics,
+        own: OwnMetrics,
         clock: Clock,
         *,
         timeout_offset: float,
@@ -52,10 +55,11 @@ class Backend:
         self._unprepared: tuple[str, ...] = ()
         self._scraped: dict[str, float] = {}
         loaded = loader.load()
-        self._own.set_clusters(cluster.cluster_id for cluster in loaded.config.clusters)
+        for cluster in loaded.config.clusters:
+            self._own.add_cluster(cluster.cluster_id)
         self._fleet = make_fleet(loaded)
-        self._exposition = self._new_exposition(loaded)
-        self._show_everything = False
+        self._exposition = Exposition()
+        self._jobs: dict[ClusterWatch, dict[str, JobView]] = {}
         self._loader.accept()
         self._own.reload_done(ok=not loaded.list_problems, at=self._started)
         self._tell(loaded)
@@ -63,7 +67,7 @@ class Backend:
     def metrics(self, timeout_header: str | None, scope: Literal["all", "exporter"]) -> Body:
         """All clusters and the exporter's own metrics, or the latter alone."""
         if scope == "exporter":
-            return own_body(self._own.registry)
+            return Body(own=self._own.collect())
         return self._scrape(timeout_header, None)
 
     def probe(self, target: str, job_id: str | None, timeout_header: str | None) -> Body:
@@ -73,7 +77,7 @@ class Backend:
             return self._scrape(timeout_header, target)
         configured = self._fleet.configured
         view = self._probe_job(_target(configured, target), job_id, timeout_header)
-        return render_once(configured.loaded.config.files, (), [] if view is None else [view])
+        return Body() if view is None else job_body(view, configured.loaded.config.files)
 
     def probe_debug(self, target: str, job_id: str | None, timeout_header: str | None) -> str:
         """What was asked, answered and made of it, for a person, without secrets."""
@@ -156,14 +160,12 @@ class Backend:
         with self._lock:
             before = self._fleet.configured
             cluster_ids = {cluster.cluster_id for cluster in loaded.config.clusters}
-            self._own.set_clusters(cluster_ids)
+            for cluster_id in cluster_ids:
+                self._own.add_cluster(cluster_id)
             self._fleet.apply(prepared)
             for target in before.targets:
                 if target.cluster.cluster_id not in cluster_ids:
-                    self._show(target, everything=False)
-            if loaded.config.files != before.loaded.config.files:
-                self._exposition = self._new_exposition(loaded)
-                self._show_everything = True
+                    self._own.forget_cluster(target.cluster.cluster_id)
         self._tell(loaded)
 
     def _tell(self, loaded: Loaded) -> None:
@@ -173,13 +175,6 @@ class Backend:
             if said not in self._told:
                 log.warning("Configuration", warning=line)
         self._told = frozenset(lines)
-
-    def _new_exposition(self, loaded: Loaded) -> Exposition:
-        return Exposition(loaded.config.files, self._lookup)
-
-    def _lookup(self, cluster_id: str, job_id: str) -> JobView | None:
-        target = self._fleet.configured.named(cluster_id)
-        return None if target is None else target.watch.view(job_id)
 
     def _budget(self, timeout_header: str | None, configured: Configured) -> float:
         return budget(timeout_header, self._timeout_offset, configured.loaded.config.scrape)
@@ -198,37 +193,47 @@ class Backend:
         )
 
     def _scrape(self, timeout_header: str | None, cluster_id: str | None) -> Body:
-        own = self._own.registry if cluster_id is None else None
         deadline = self._clock.monotonic() + self._budget(timeout_header, self._fleet.configured)
         while True:
             snapshot = self._fleet.scrape(deadline, cluster_id, meanwhile=self._render_meanwhile)
             with self._lock:
                 if self._fleet.configured is snapshot.configured:
-                    self._bring_up_to_date(snapshot.configured)
                     self._scraped |= {view.cluster_id: self._clock.epoch() for view in snapshot.views}
-                    return self._exposition.body(snapshot.views, own)
+                    return self._exposition.body(
+                        self._snapshots(snapshot.configured, snapshot.views),
+                        snapshot.configured.loaded.config.files,
+                        self._own.collect() if cluster_id is None else (),
+                        only=cluster_id,
+                    )
 
     def _render_meanwhile(self) -> None:
         """Render what the APIs have answered so far, while they are waited for, rather than all of it in the end."""
         if not self._lock.acquire(blocking=False):
             return
         try:
-            self._bring_up_to_date(self._fleet.configured)
-            self._exposition.update()
+            configured = self._fleet.configured
+            self._exposition.update(self._snapshots(configured, ()), configured.loaded.config.files)
         finally:
             self._lock.release()
 
-    def _bring_up_to_date(self, configured: Configured) -> None:
-        everything, self._show_everything = self._show_everything, False
+    def _snapshots(self, configured: Configured, views: Sequence[ClusterView]) -> list[ClusterSnapshot]:
+        by_id = {view.cluster_id: view for view in views}
+        self._jobs = {target.watch: self._jobs.get(target.watch, {}) for target in configured.targets}
+        snapshots = []
         for target in configured.targets:
-            self._show(target, everything=everything)
-
-    def _show(self, target: Target, *, everything: bool) -> None:
-        views, gone = target.watch.changes(everything=everything)
-        for job_id in gone:
-            self._exposition.forget(target.cluster.cluster_id, job_id)
-        for view in views:
-            self._exposition.show(view)
+            changed, gone = target.watch.changes()
+            jobs = self._jobs[target.watch]
+            for job_id in gone:
+                jobs.pop(job_id, None)
+            jobs.update({view.job_id: view for view in changed})
+            cluster_id = target.cluster.cluster_id
+            view = by_id.get(cluster_id) or ClusterView(cluster_id, None, {}, 0, 0, 0.0)
+            snapshots.append(
+                ClusterSnapshot(
+                    cluster_id, view.up, view.jobs, view.waiting, view.omitted, view.scrape_duration, dict(jobs)
+                )
+            )
+        return snapshots
 
     def _probe_job(self, target: Target, job_id: str, timeout_header: str | None) -> JobView | None:
         watch = target.watch

@@ -24,8 +24,8 @@ from exporter.flags import NAME, Flags, parse
 from exporter.health import complaint
 from exporter.journal import LogJournal
 from exporter.log import ChangeLog, configure, get_logger
+from exporter.metrics.own import OwnMetrics
 from exporter.scrape import Fleet
-from exporter.selfmetrics import SelfMetrics
 from exporter.watch.settings import Clock
 from exporter.web.listen import ListenError
 from exporter.web.server import Server, ServerSettings
@@ -115,7 +115,7 @@ def _refuse(errors: Sequence[str]) -> int:
 
 
 def _backend(flags: Flags, loader: Loader) -> Backend:
-    own = SelfMetrics(__version__, __revision__)
+    own = OwnMetrics(__version__, __revision__)
     clock = Clock(time.monotonic, time.time, random.random)
 
     def make_api(settings: ApiSettings) -> ImportApi:

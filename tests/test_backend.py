@@ -11,8 +11,8 @@ from exporter.api.client import ApiSettings
 from exporter.api.errors import TlsError
 from exporter.config.load import Loader
 from exporter.demo import CLUSTER, JobScript, SimulatedApi
+from exporter.metrics.own import OwnMetrics
 from exporter.scrape import ExplainingApi
-from exporter.selfmetrics import SelfMetrics
 from exporter.watch.settings import Clock
 from tests.discovery.bench import zilliz
 from tests.support.rig import Rig, real_api, real_clock
@@ -22,7 +22,7 @@ def test_a_configuration_that_could_not_be_prepared_for_a_while_is_taken_over_wh
     config = tmp_path / "config.yaml"
     broken: list[str] = []
 
-    def make_api(settings: ApiSettings, own: SelfMetrics) -> ExplainingApi:
+    def make_api(settings: ApiSettings, own: OwnMetrics) -> ExplainingApi:
         if broken:
             raise TlsError("ca.pem: Too many open files")
         return real_api(settings, own)

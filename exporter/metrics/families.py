@@ -24,7 +24,6 @@ from exporter.metrics.family import (
 )
 from exporter.model import Source, State
 
-
 _CURRENT_STATE: Mapping[State, Rows] = {
     current: tuple([((state,), 1.0 if state is current else 0.0) for state in State]) for current in State
 }

@@ -5,28 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.model import ErrorClass, Job, Source
+from exporter.collector.snapshot import JobSnapshot
+from exporter.model import Source
 
-
-@dataclass(frozen=True, slots=True)
-class JobView:
-    """One watched job. Times are seconds since the epoch.
-
-    `up`: True if `job` is current, False if it could not be read, None if it was never asked.
-    `error` is set exactly while `up` is False; `job` exactly while `up` is True.
-    `collection_name` and `db_name` are the last known identity, also while `up` is False.
-    """
-
-    cluster_id: str
-    job_id: str
-    source: Source
-    collection_name: str
-    db_name: str
-    first_seen: float
-    up: bool | None = None
-    error: ErrorClass | None = None
-    refreshed: float | None = None
-    job: Job | None = None
+JobView = JobSnapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def test_a_document_without_its_markers_is_an_error() -> None:
 
 
 def test_the_readme_has_one_row_for_every_metric_of_a_real_exposition() -> None:
-    golden = (ROOT / "tests/golden/text/milvus_failed.txt").read_text(encoding="utf-8")
+    golden = (ROOT / "tests/metrics/golden/text/milvus_failed.txt").read_text(encoding="utf-8")
     exposed = {family.name for family in text_string_to_metric_families(golden)}
     rows = Counter(re.findall(r"^\| `(\w+)` \|", in_short(), re.MULTILINE))
     assert exposed - rows.keys() == set()

@@ -19,14 +19,14 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from exporter.api.errors import ApiError
 from exporter.api.parse import job_from, list_page_from
 from exporter.api.verdict import reply_data
+from exporter.collector.snapshot import JobSnapshot
 from exporter.config.files import FileError
 from exporter.config.joblists import parse_job_list
 from exporter.config.load import ConfigError, Loader
 from exporter.config.schema import Files, Scrape
-from exporter.exposition import render_once
+from exporter.metrics.exposition import job_body
 from exporter.model import JOB_ID, Source
 from exporter.scrape import budget
-from exporter.watch.view import JobView
 from exporter.web.auth import parse_basic
 from exporter.web.negotiate import accepts_gzip, choose_format
 from exporter.web.routes import Answer, Request, Routes
@@ -63,8 +63,10 @@ def reply(data: bytes) -> None:
             job = job_from(said, "1")
         except ApiError:
             continue
-        view = JobView("in01-a", "1", Source.CONFIG, job.collection_name, "", 0.0, up=True, job=job, refreshed=1.0)
-        Exposed(render_once(Files(), (), (view,)))
+        record = JobSnapshot(
+            "in01-a", "1", Source.CONFIG, job.collection_name, "", 0.0, up=True, job=job, refreshed=1.0
+        )
+        Exposed(job_body(record, Files()))
 
 
 def configuration(data: bytes) -> None:

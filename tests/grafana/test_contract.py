@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 import prometheus
-from exporter.metrics import CLUSTER_FAMILIES, JOB_FAMILIES
+from exporter.metrics.families import CLUSTER_FAMILIES, JOB_FAMILIES
+from exporter.metrics.own import OwnMetrics
 from exporter.model import ErrorClass, Source, State
-from exporter.selfmetrics import SelfMetrics
 from tests.grafana.reading import QUERIES, Query, grouping, selectors, selectors_of_variables
 
 TARGET = {"job", "instance"}
@@ -34,10 +34,10 @@ def exposed() -> dict[str, tuple[frozenset[str], frozenset[str]]]:
     """Family -> the names of its samples, their labels."""
     families = {family.name: (frozenset({family.name}), frozenset(family.labels)) for family in JOB_FAMILIES}
     families |= {family.name: (frozenset({family.name}), frozenset(family.labels)) for family in CLUSTER_FAMILIES}
-    own = SelfMetrics()
-    own.set_clusters(["c"])
+    own = OwnMetrics()
+    own.add_cluster("c")
     own.reload_done(ok=True, at=1.0)
-    for metric in own.registry.collect():
+    for metric in own.collect():
         labels = {label for sample in metric.samples for label in sample.labels}
         names = {sample.name for sample in metric.samples} | {metric.name}
         families[metric.name] = (frozenset(names), frozenset(labels))

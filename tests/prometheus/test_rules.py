@@ -11,7 +11,7 @@ import promql_parser
 import pytest
 import yaml
 
-from exporter import metrics
+from exporter.metrics.families import CLUSTER_FAMILIES, JOB_FAMILIES
 from prometheus import rules
 from tests.support import promtool
 
@@ -127,8 +127,8 @@ def vector_selectors(node: Any) -> Iterator[promql_parser.VectorSelector]:
 
 def exposed() -> dict[str, set[str]]:
     """Labels of every metric that the rules may name."""
-    jobs = {family.name: set(family.labels) for family in metrics.JOB_FAMILIES}
-    clusters = {family.name: set(family.labels) for family in metrics.CLUSTER_FAMILIES}
+    jobs = {family.name: set(family.labels) for family in JOB_FAMILIES}
+    clusters = {family.name: set(family.labels) for family in CLUSTER_FAMILIES}
     return jobs | clusters | OWN_METRICS
 
 

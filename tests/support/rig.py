@@ -13,15 +13,15 @@ from exporter.backend import Backend
 from exporter.config.load import Loaded, Loader
 from exporter.journal import LogJournal
 from exporter.log import ChangeLog
+from exporter.metrics.own import OwnMetrics
 from exporter.scrape import ExplainingApi, Fleet
-from exporter.selfmetrics import SelfMetrics
 from exporter.watch.settings import Clock
 from tests.support.strict import Exposed
 
-MakeApi = Callable[[ApiSettings, SelfMetrics], ExplainingApi]
+MakeApi = Callable[[ApiSettings, OwnMetrics], ExplainingApi]
 
 
-def real_api(settings: ApiSettings, own: SelfMetrics) -> ImportApi:
+def real_api(settings: ApiSettings, own: OwnMetrics) -> ImportApi:
     """A client that asks over real sockets."""
     return ImportApi(settings, observe=partial(own.observe, settings.cluster_id))
 
@@ -42,7 +42,7 @@ class Rig:
         make_api: MakeApi = real_api,
         changes: ChangeLog | None = None,
     ) -> None:
-        self.own = SelfMetrics("test")
+        self.own = OwnMetrics("test")
         clock = clock or real_clock()
         loader = config if isinstance(config, Loader) else Loader.from_mapping(config)
 

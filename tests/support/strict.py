@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.exposition import Body
+from exporter.metrics.body import Body
 from exporter.model import ErrorClass, State
 
 PREFIX = "zilliz_import_"

@@ -1,31 +1,27 @@
-"""Views of jobs and clusters for tests: plain ones to vary, and hypothesis strategies for any."""
+"""Snapshots of jobs and clusters for tests: plain ones to vary, and hypothesis strategies for any."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
-from exporter.listing import Series
+from exporter.collector.snapshot import ClusterSnapshot, JobSnapshot
 from exporter.model import ErrorClass, File, Job, Source, State
-from exporter.watch.view import ClusterView, JobView
 
 
-@dataclass(frozen=True)
-class Policy:
-    """As `files` of the configuration."""
-
-    series: Series = "all"
-    max_per_job: int = 100
-    max_total: int = 5000
-
-
-POLICY = Policy()
-
-
-def cluster_view(cluster_id: str = "c", jobs: int = 1) -> ClusterView:
-    """A cluster that answered."""
-    return ClusterView(cluster_id, up=True, jobs={Source.CONFIG: jobs}, waiting=0, omitted=0, scrape_duration=0.25)
+def cluster_snapshot(cluster_id: str = "c", jobs: Iterable[JobSnapshot] = ()) -> ClusterSnapshot:
+    """A cluster that answered, with those of the jobs that are its own."""
+    by_id = {job.job_id: job for job in jobs if job.cluster_id == cluster_id}
+    return ClusterSnapshot(
+        cluster_id,
+        up=True,
+        counts={Source.CONFIG: len(by_id)},
+        waiting=0,
+        omitted=0,
+        scrape_duration=0.25,
+        jobs=by_id,
+    )
 
 
 def some_files(number: int, state: State = State.IMPORTING) -> tuple[File, ...]:
@@ -33,7 +29,7 @@ def some_files(number: int, state: State = State.IMPORTING) -> tuple[File, ...]:
     return tuple(File(f"part-{index:04d}.parquet", state, 0.5, 1000.0, 10.0, 5.0) for index in range(number))
 
 
-def job_view(
+def job_snapshot(
     job_id: str = "1",
     *,
     cluster_id: str = "c",
@@ -42,17 +38,17 @@ def job_view(
     progress: float = 0.5,
     refreshed: float = 200.0,
     reason: str = "",
-) -> JobView:
+) -> JobSnapshot:
     """A job that answered."""
     counts = None if files is None else {each: sum(file.state is each for file in files) for each in State}
     job = Job(job_id, "articles", state, progress, 1000.0, 10.0, 5.0, reason=reason, files=files, file_states=counts)
-    return JobView(cluster_id, job_id, Source.CONFIG, "articles", "default", 100.0, True, None, refreshed, job)
+    return JobSnapshot(cluster_id, job_id, Source.CONFIG, "articles", "default", 100.0, True, None, refreshed, job)
 
 
-def silent_view(job_id: str = "1", *, cluster_id: str = "c", error: ErrorClass | None = None) -> JobView:
-    """A job that was never asked, or whose last query failed with `error`."""
+def silent_job(job_id: str = "1", *, cluster_id: str = "c", error: ErrorClass | None = None) -> JobSnapshot:
+    """A job that was never queried, or whose last query failed with `error`."""
     up = None if error is None else False
-    return JobView(cluster_id, job_id, Source.LIST, "articles", "default", 100.0, up, error)
+    return JobSnapshot(cluster_id, job_id, Source.LIST, "articles", "default", 100.0, up, error)
 
 
 _NAMES = st.text(max_size=12) | st.text('"\\\n# HELP{}=, ', max_size=12)
@@ -70,8 +66,8 @@ _JOB_IDS = st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True)
 
 
 @st.composite
-def job_views(draw: st.DrawFn, job_ids: st.SearchStrategy[str] = _JOB_IDS) -> JobView:
-    """Any view of a job of cluster `a` or `b` that keeps the promises of `JobView` and `Job`."""
+def job_snapshots(draw: st.DrawFn, job_ids: st.SearchStrategy[str] = _JOB_IDS) -> JobSnapshot:
+    """Any job of cluster `a` or `b` that keeps the promises of `JobSnapshot` and `Job`."""
     job_id = draw(job_ids)
     up = draw(st.sampled_from([True, True, True, False, None]))
     name = draw(_NAMES)
@@ -92,7 +88,7 @@ def job_views(draw: st.DrawFn, job_ids: st.SearchStrategy[str] = _JOB_IDS) -> Jo
             files,
             counts,
         )
-    return JobView(
+    return JobSnapshot(
         cluster_id=draw(st.sampled_from("ab")),
         job_id=job_id,
         source=draw(st.sampled_from(Source)),

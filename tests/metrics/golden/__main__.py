@@ -1,6 +1,6 @@
 """Writes the expositions of all replies anew."""
 
-from tests.golden import FORMATS, body_of, exposition_file, names
+from tests.metrics.golden import FORMATS, body_of, exposition_file, names
 
 for name in names():
     body = body_of(name)

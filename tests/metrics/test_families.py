@@ -9,23 +9,25 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from exporter.exposition import Exposition, render_once
-from exporter.listing import Listed, listed
-from exporter.metrics import CLUSTER_FAMILIES, JOB_FAMILIES, Family, JobSubject, Row
+from exporter.collector.snapshot import ClusterSnapshot, JobSnapshot
+from exporter.config.schema import Files
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.families import CLUSTER_FAMILIES, JOB_FAMILIES
+from exporter.metrics.family import Family, Row
+from exporter.metrics.files import JobSeries, series_of
+from exporter.metrics.own import OwnMetrics
 from exporter.model import ErrorClass, File, Source, State
-from exporter.selfmetrics import SelfMetrics
-from exporter.watch.view import ClusterView, JobView
-from tests.golden import FORMATS, body_of, exposition_file, names
-from tests.support.views import POLICY, cluster_view, job_view, job_views, silent_view, some_files
+from tests.metrics.golden import FORMATS, body_of, exposition_file, names
+from tests.support.snapshots import cluster_snapshot, job_snapshot, job_snapshots, silent_job, some_files
 
 PREFIX = "zilliz_import_"
 ALL_FAMILIES: tuple[Family[Any], ...] = (*JOB_FAMILIES, *CLUSTER_FAMILIES)
 
 
-def samples(view: JobView) -> dict[str, tuple[Row, ...]]:
+def samples(job: JobSnapshot) -> dict[str, tuple[Row, ...]]:
     """The samples of a job by family, without those that have none."""
-    subject = JobSubject(view, listed(view.job, POLICY, 100))
-    return {f.name.removeprefix(PREFIX): rows for f in JOB_FAMILIES if (rows := f.rows(subject))}
+    series = series_of(job, Files())
+    return {f.name.removeprefix(PREFIX): rows for f in JOB_FAMILIES if (rows := f.rows(series))}
 
 
 def by_last_label(rows: tuple[Row, ...]) -> dict[str, float]:
@@ -40,15 +42,15 @@ def test_each_reply_is_exposed_byte_for_byte_as_recorded(name: str, form: str) -
 
 
 def test_promtool_finds_nothing_to_criticise_in_a_full_exposition() -> None:
-    own = SelfMetrics()
-    own.set_clusters(["c"])
-    exposition = Exposition(POLICY, lambda _cluster_id, _job_id: None)
+    own = OwnMetrics()
+    own.add_cluster("c")
     full = replace(some_files(1)[0], completed_at=1.0)
-    failed = job_view("2", state=State.FAILED, files=(full,), reason='it "broke"\n')
+    failed = job_snapshot("2", state=State.FAILED, files=(full,), reason='it "broke"\n')
     assert failed.job is not None
-    exposition.show(replace(failed, job=replace(failed.job, completed_at=1.0)))
-    exposition.show(silent_view("3", error=ErrorClass.TLS))
-    text = b"".join(exposition.body([cluster_view()], own.registry).chunks(openmetrics=False, gzip=False))
+    failed = replace(failed, job=replace(failed.job, completed_at=1.0))
+    cluster = cluster_snapshot("c", [failed, silent_job("3", error=ErrorClass.TLS)])
+    body = Exposition().body([cluster], Files(), own.collect())
+    text = b"".join(body.chunks(openmetrics=False, gzip=False))
     for family in ALL_FAMILIES:
         assert f"\n{family.name}{{" in text.decode(), family.name
     checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False, timeout=60)
@@ -64,36 +66,36 @@ def test_names_labels_and_help_keep_the_conventions() -> None:
         assert not {"job", "instance"} & set(family.labels)
 
 
-@given(job_views())
-def test_samples_fit_the_labels_of_their_family_and_none_are_alike(view: JobView) -> None:
+@given(job_snapshots())
+def test_samples_fit_the_labels_of_their_family_and_none_are_alike(job: JobSnapshot) -> None:
     for family in JOB_FAMILIES:
-        rows = family.rows(JobSubject(view, listed(view.job, POLICY, 100)))
+        rows = family.rows(series_of(job, Files()))
         assert all(len(labels) == len(family.labels) for labels, _ in rows)
         assert all(isinstance(value, float) for _, value in rows)
         assert max(Counter(labels for labels, _ in rows).values(), default=1) == 1
 
 
-@given(job_views())
-def test_exactly_one_state_is_1_for_a_job_and_for_each_file(view: JobView) -> None:
-    exposed = samples(view)
-    assert len(exposed.get("job_state", ())) == (len(State) if view.job else 0)
-    assert sum(value for _, value in exposed.get("job_state", ())) == bool(view.job)
+@given(job_snapshots())
+def test_exactly_one_state_is_1_for_a_job_and_for_each_file(job: JobSnapshot) -> None:
+    exposed = samples(job)
+    assert len(exposed.get("job_state", ())) == (len(State) if job.job else 0)
+    assert sum(value for _, value in exposed.get("job_state", ())) == bool(job.job)
     files = Counter[tuple[str, ...]]()
     for labels, value in exposed.get("file_state", ()):
         files[labels[:-1]] += int(value)
     assert set(files.values()) <= {1}
-    assert len(files) == len((view.job and view.job.files) or ())
+    assert len(files) == len((job.job and job.job.files) or ())
 
 
-@given(job_views())
-def test_a_value_that_the_api_did_not_give_is_no_sample(view: JobView) -> None:
-    exposed = samples(view)
-    given = view.job and {
-        "job_progress_ratio": view.job.progress,
-        "job_size_bytes": view.job.size,
-        "job_rows": view.job.rows,
-        "job_imported_rows": view.job.imported_rows,
-        "job_completed_timestamp_seconds": view.job.completed_at,
+@given(job_snapshots())
+def test_a_value_that_the_api_did_not_give_is_no_sample(job: JobSnapshot) -> None:
+    exposed = samples(job)
+    given = job.job and {
+        "job_progress_ratio": job.job.progress,
+        "job_size_bytes": job.job.size,
+        "job_rows": job.job.rows,
+        "job_imported_rows": job.job.imported_rows,
+        "job_completed_timestamp_seconds": job.job.completed_at,
     }
     for name, value in (given or {}).items():
         assert [sample for _, sample in exposed.get(name, ())] == ([] if value is None else [value])
@@ -110,49 +112,49 @@ def test_a_value_that_the_api_did_not_give_is_no_sample(view: JobView) -> None:
     ],
 )
 def test_each_value_of_a_file_has_its_family_and_is_left_out_where_not_given(field: str, name: str) -> None:
-    exposed = samples(job_view(files=(File("a", State.PENDING, **{field: 0.0}), File("b", State.PENDING))))
+    exposed = samples(job_snapshot(files=(File("a", State.PENDING, **{field: 0.0}), File("b", State.PENDING))))
     assert by_last_label(exposed[name]) == {"a": 0.0}
     assert {key for key in exposed if key.startswith("file_")} == {name, "file_state"}
 
 
 def test_files_are_counted_in_every_state_whatever_is_listed() -> None:
-    subject = JobSubject(job_view(files=some_files(3, State.FAILED)), Listed())
-    rows = next(family.rows(subject) for family in JOB_FAMILIES if family.name == "zilliz_import_job_files")
+    series = JobSeries(job_snapshot(files=some_files(3, State.FAILED)))
+    rows = next(family.rows(series) for family in JOB_FAMILIES if family.name == "zilliz_import_job_files")
     assert by_last_label(rows) == {state: 3.0 if state is State.FAILED else 0.0 for state in State}
 
 
 def test_empty_details_count_zero_files_and_absent_ones_count_nothing() -> None:
-    assert set(by_last_label(samples(job_view(files=()))["job_files"]).values()) == {0.0}
-    assert "job_files" not in samples(job_view(files=None))
+    assert set(by_last_label(samples(job_snapshot(files=()))["job_files"]).values()) == {0.0}
+    assert "job_files" not in samples(job_snapshot(files=None))
 
 
 @pytest.mark.parametrize("state", State)
 def test_a_reason_is_shown_only_while_the_job_is_failed(state: State) -> None:
-    shown = "job_failure_info" in samples(job_view(state=state, reason="why"))
+    shown = "job_failure_info" in samples(job_snapshot(state=state, reason="why"))
     assert shown == (state is State.FAILED)
-    assert "job_failure_info" not in samples(job_view(state=state))
+    assert "job_failure_info" not in samples(job_snapshot(state=state))
 
 
 def test_a_job_that_could_not_be_read_says_why_and_nothing_of_its_data() -> None:
-    exposed = samples(silent_view(error=ErrorClass.TIMEOUT))
+    exposed = samples(silent_job(error=ErrorClass.TIMEOUT))
     assert exposed.keys() == {"job_info", "job_up", "job_error", "job_first_seen_timestamp_seconds"}
     assert exposed["job_up"] == ((("c", "1"), 0.0),)
     assert exposed["job_error"] == ((("c", "1", "timeout"), 1.0),)
 
 
-def test_a_job_that_was_never_asked_is_only_known_by_name() -> None:
-    assert samples(silent_view()).keys() == {"job_info", "job_first_seen_timestamp_seconds"}
+def test_a_job_that_was_never_queried_is_only_known_by_name() -> None:
+    assert samples(silent_job()).keys() == {"job_info", "job_first_seen_timestamp_seconds"}
 
 
 def test_a_current_job_has_no_error() -> None:
-    exposed = samples(job_view())
+    exposed = samples(job_snapshot())
     assert exposed["job_up"] == ((("c", "1"), 1.0),)
     assert "job_error" not in exposed
 
 
 def test_a_cluster_that_was_never_called_has_no_up() -> None:
-    view = ClusterView("c", up=None, jobs={}, waiting=3, omitted=2, scrape_duration=0.5)
-    text = b"".join(render_once(POLICY, [view], []).chunks(openmetrics=False, gzip=False)).decode()
+    cluster = ClusterSnapshot("c", up=None, counts={}, waiting=3, omitted=2, scrape_duration=0.5, jobs={})
+    text = b"".join(Exposition().body([cluster], Files()).chunks(openmetrics=False, gzip=False)).decode()
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert lines == [
         *(f'zilliz_import_cluster_jobs{{cluster_id="c",source="{source}"}} 0.0' for source in Source),

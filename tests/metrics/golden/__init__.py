@@ -1,6 +1,6 @@
 """Recorded forms of the API's replies, and what they look like on `/metrics`, byte for byte.
 
-`python -m tests.golden` writes the expositions anew; what changed must then be looked at.
+`python -m tests.metrics.golden` writes the expositions anew; what changed must then be looked at.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from exporter.api.parse import job_from, list_page_from
-from exporter.exposition import Body, render_once
+from exporter.collector.snapshot import ClusterSnapshot, JobSnapshot
+from exporter.config.schema import Files
+from exporter.metrics.body import Body
+from exporter.metrics.exposition import Exposition
 from exporter.model import Source
-from exporter.watch.view import ClusterView, JobView
-from tests.support.views import POLICY
 
 HERE = Path(__file__).parent
 CLUSTER_ID = "in01-0123456789abcde"
@@ -33,17 +34,22 @@ def exposition_file(form: str, name: str) -> Path:
 def body_of(name: str) -> Body:
     """The exposition of one cluster that has just given this reply."""
     data = json.loads((HERE / "replies" / f"{name}.json").read_text())["data"]
-    views = _listed(data) if "records" in data else [_answered(data)]
-    source = views[0].source
-    cluster = ClusterView(
-        CLUSTER_ID, up=True, jobs={source: len(views)}, waiting=len(views) - 1, omitted=0, scrape_duration=0.125
+    jobs = _listed(data) if "records" in data else [_answered(data)]
+    cluster = ClusterSnapshot(
+        CLUSTER_ID,
+        up=True,
+        counts={jobs[0].source: len(jobs)},
+        waiting=len(jobs) - 1,
+        omitted=0,
+        scrape_duration=0.125,
+        jobs={job.job_id: job for job in jobs},
     )
-    return render_once(POLICY, [cluster], views)
+    return Exposition().body([cluster], Files())
 
 
-def _answered(data: dict[str, Any]) -> JobView:
+def _answered(data: dict[str, Any]) -> JobSnapshot:
     job = job_from(data, data["jobId"])
-    return JobView(
+    return JobSnapshot(
         cluster_id=CLUSTER_ID,
         job_id=job.job_id,
         source=Source.CONFIG,
@@ -56,9 +62,9 @@ def _answered(data: dict[str, Any]) -> JobView:
     )
 
 
-def _listed(data: dict[str, Any]) -> list[JobView]:
+def _listed(data: dict[str, Any]) -> list[JobSnapshot]:
     return [
-        JobView(
+        JobSnapshot(
             cluster_id=CLUSTER_ID,
             job_id=record.job_id,
             source=Source.DISCOVERY,

@@ -1,30 +1,44 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 import pytest
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from exporter.metrics.own import BUCKETS, OPERATIONS, REQUEST_ERRORS, OwnMetrics
+from exporter.metrics.render import Collected
 from exporter.model import ErrorClass
-from exporter.selfmetrics import BUCKETS, OPERATIONS, REQUEST_ERRORS, SelfMetrics
 
 ERRORS = "zilliz_import_api_errors_total"
 REQUESTS = "zilliz_import_api_requests_total"
 
 
 @pytest.fixture
-def own() -> SelfMetrics:
-    own = SelfMetrics("1.2.3", "abcdef")
-    own.set_clusters(["c"])
+def own() -> OwnMetrics:
+    own = OwnMetrics("1.2.3", "abcdef")
+    own.add_cluster("c")
     return own
 
 
-def value(own: SelfMetrics, name: str, **labels: str) -> float | None:
-    return own.registry.get_sample_value(name, labels)
+def value(own: OwnMetrics, name: str, **labels: str) -> float | None:
+    samples = [sample for family in own.collect() for sample in family.samples]
+    return next((each.value for each in samples if (each.name, each.labels) == (name, labels)), None)
 
 
-def test_every_class_of_request_error_is_there_from_the_start_at_0(own: SelfMetrics) -> None:
+def clusters(families: Iterable[Metric]) -> set[str]:
+    return {
+        sample.labels["cluster_id"] for family in families for sample in family.samples if "cluster_id" in sample.labels
+    }
+
+
+def families_and_help(families: Iterable[Metric]) -> list[tuple[str, str]]:
+    return [(family.name, family.documentation) for family in families]
+
+
+def test_every_class_of_request_error_is_there_from_the_start_at_0(own: OwnMetrics) -> None:
     assert set(ErrorClass) - set(REQUEST_ERRORS) == {ErrorClass.EXPIRED, ErrorClass.STARVED}
     for operation in OPERATIONS:
         assert value(own, REQUESTS, cluster_id="c", operation=operation) == 0
@@ -32,7 +46,7 @@ def test_every_class_of_request_error_is_there_from_the_start_at_0(own: SelfMetr
             assert value(own, ERRORS, cluster_id="c", operation=operation, error=error) == 0
 
 
-def test_a_request_is_counted_and_timed_and_a_failed_one_also_by_its_class(own: SelfMetrics) -> None:
+def test_a_request_is_counted_and_timed_and_a_failed_one_also_by_its_class(own: OwnMetrics) -> None:
     own.observe("c", "progress", 0.2, None)
     own.observe("c", "progress", 0.3, ErrorClass.HTTP)
     assert value(own, REQUESTS, cluster_id="c", operation="progress") == 2
@@ -43,18 +57,36 @@ def test_a_request_is_counted_and_timed_and_a_failed_one_also_by_its_class(own: 
     assert value(own, f"{duration}_bucket", cluster_id="c", operation="progress", le=str(BUCKETS[-1])) == 2
 
 
-def test_series_of_a_cluster_end_with_its_configuration_and_others_keep_their_counts(own: SelfMetrics) -> None:
+def test_series_of_a_cluster_end_when_it_is_forgotten_and_others_keep_their_counts(own: OwnMetrics) -> None:
     own.observe("c", "list", 0.2, None)
-    own.set_clusters(["c", "d"])
+    own.add_cluster("d")
     own.observe("d", "list", 0.2, ErrorClass.TIMEOUT)
-    own.set_clusters(["c"])
+    own.forget_cluster("d")
     own.observe("d", "list", 0.2, ErrorClass.TIMEOUT)
     assert value(own, REQUESTS, cluster_id="c", operation="list") == 1
-    clusters = {sample.labels.get("cluster_id") for family in own.registry.collect() for sample in family.samples}
-    assert clusters == {None, "c"}
+    assert clusters(own.collect()) == {"c"}
 
 
-def test_a_failed_reload_keeps_the_time_of_the_last_good_one(own: SelfMetrics) -> None:
+def test_adding_and_forgetting_twice_changes_nothing(own: OwnMetrics) -> None:
+    own.observe("c", "list", 0.2, None)
+    own.add_cluster("c")
+    assert value(own, REQUESTS, cluster_id="c", operation="list") == 1
+    own.forget_cluster("c")
+    own.forget_cluster("c")
+    assert clusters(own.collect()) == set()
+
+
+def test_only_series_of_the_clusters_asked_for_are_collected_and_all_other_families(own: OwnMetrics) -> None:
+    own.add_cluster("d")
+    own.observe("d", "list", 0.2, ErrorClass.TIMEOUT)
+    assert clusters(own.collect()) == {"c", "d"}
+    assert clusters(own.collect(["c"])) == {"c"}
+    assert clusters(own.collect([])) == set()
+    assert families_and_help(own.collect([])) == families_and_help(own.collect())
+    assert clusters(own.collect()) == {"c", "d"}
+
+
+def test_a_failed_reload_keeps_the_time_of_the_last_good_one(own: OwnMetrics) -> None:
     successful = "zilliz_import_exporter_config_last_reload_successful"
     time = "zilliz_import_exporter_config_last_reload_success_timestamp_seconds"
     assert (own.reload_failed, own.loaded) == (False, None)
@@ -66,8 +98,8 @@ def test_a_failed_reload_keeps_the_time_of_the_last_good_one(own: SelfMetrics) -
     assert (value(own, successful), value(own, time)) == (1, 300)
 
 
-def test_build_process_and_python_are_named(own: SelfMetrics) -> None:
-    families = {family.name: family for family in own.registry.collect()}
+def test_build_process_and_python_are_named(own: OwnMetrics) -> None:
+    families = {family.name: family for family in own.collect()}
     labels = families["zilliz_import_exporter_build_info"].samples[0].labels
     assert labels["version"] == "1.2.3"
     assert labels["revision"] == "abcdef"
@@ -76,12 +108,12 @@ def test_build_process_and_python_are_named(own: SelfMetrics) -> None:
 
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
-def test_nothing_has_created_series(own: SelfMetrics, accept: str) -> None:
+def test_nothing_has_created_series(own: OwnMetrics, accept: str) -> None:
     encode, _ = choose_encoder(accept)
-    assert b"_created" not in encode(own.registry)
+    assert b"_created" not in encode(Collected(own.collect()))
 
 
-def test_requests_may_end_in_many_threads_while_clusters_come_and_go(own: SelfMetrics) -> None:
+def test_requests_may_end_in_many_threads_while_clusters_come_and_go(own: OwnMetrics) -> None:
     def observe() -> None:
         for _ in range(200):
             own.observe("c", "progress", 0.1, None)
@@ -91,10 +123,11 @@ def test_requests_may_end_in_many_threads_while_clusters_come_and_go(own: SelfMe
     for thread in threads:
         thread.start()
     for _ in range(20):
-        own.set_clusters(["c", "d"])
-        own.set_clusters(["c"])
+        own.add_cluster("d")
+        own.collect()
+        own.forget_cluster("d")
     for thread in threads:
         thread.join()
     assert value(own, REQUESTS, cluster_id="c", operation="progress") == 800
     assert value(own, REQUESTS, cluster_id="d", operation="progress") is None
-    assert list(text_string_to_metric_families(choose_encoder("")[0](own.registry).decode()))
+    assert list(text_string_to_metric_families(choose_encoder("")[0](Collected(own.collect())).decode()))

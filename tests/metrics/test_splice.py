@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.splice import EMPTY, Run, deflate, gzip_member, gzip_size, inflate, join
+from exporter.metrics.splice import EMPTY, Run, deflate, gzip_member, gzip_size, inflate, join
 
 PARTS = st.lists(
     st.tuples(
