@@ -143,7 +143,7 @@ class Bench:
         self.generated = cpu(lambda _: generate_latest(made))
         self.compressed = self.generated + cpu(lambda _: zlib.compress(text, 1))
         self.exposition = Exposition()
-        self.scrape(self.jobs, gzip=True)
+        self.scrape(dict(self.jobs), gzip=True)
 
     def scrape(self, jobs: Jobs, *, gzip: bool) -> None:
         body = self.exposition.body([cluster(jobs)], UNLIMITED, self.own.collect())

@@ -14,7 +14,7 @@ from exporter.metrics.files import JobSeries
 from exporter.metrics.render import sample_lines
 from exporter.metrics.splice import EMPTY, Run, deflate, join
 
-BLOCK_JOBS = 64
+BLOCK_JOBS = 48
 
 LIVE_LEVEL = 1
 """Compression of what is sent once or a few times."""
@@ -59,7 +59,7 @@ class _Block:
 
 
 class Blocks:
-    """Jobs in blocks. Of an exception in one of its methods it does not recover."""
+    """Jobs in blocks. After an exception in one of its methods it must be dropped."""
 
     def __init__(self, level: int) -> None:
         """`level` of compression, as in zlib."""

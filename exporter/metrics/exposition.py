@@ -65,7 +65,9 @@ class Exposition:
         }
         cut = self._cut
         if files != self._files or any(
-            _claims_changed(shown.get(cluster_id, {}), changed, files) for cluster_id, changed in changes.items()
+            claim(shown.get(cluster_id, {}).get(job_id), files) != claim(record, files)
+            for cluster_id, changed in changes.items()
+            for job_id, record in changed.items()
         ):
             cut = shares((record for jobs in clusters.values() for record in jobs.values()), files)
         if ahead and cut != self._cut:
@@ -121,11 +123,3 @@ def _changes(before: Mapping[str, JobSnapshot], now: Mapping[str, JobSnapshot]) 
     if known < len(before):
         changes.update(dict.fromkeys(before.keys() - now.keys()))
     return changes
-
-
-def _claims_changed(before: Mapping[str, JobSnapshot], changes: Mapping[str, JobSnapshot | None], files: Files) -> bool:
-    return any(_claim(before.get(job_id), files) != _claim(record, files) for job_id, record in changes.items())
-
-
-def _claim(record: JobSnapshot | None, files: Files) -> object:
-    return claim(record, files) if record is not None else (False, 0)

@@ -40,11 +40,13 @@ def eligible(job: Job | None, series: Series) -> tuple[File, ...]:
     return job.files
 
 
-def claim(record: JobSnapshot, policy: Files) -> Claim:
-    """What the job asks for of `max_total`; `(False, 0)` where it has no file to list."""
-    number = min(len(eligible(record.job, policy.series)), policy.max_per_job)
-    unfinished = record.job is not None and not record.job.state.finished
-    return (unfinished, number) if number else (False, 0)
+def claim(record: JobSnapshot | None, policy: Files) -> Claim:
+    """What a job needs of `max_total`; `(False, 0)` where it has no file to list, or there is no job."""
+    job = None if record is None else record.job
+    number = min(len(eligible(job, policy.series)), policy.max_per_job)
+    if job is None or number == 0:
+        return (False, 0)
+    return (not job.state.finished, number)
 
 
 def shares(records: Iterable[JobSnapshot], policy: Files) -> dict[JobKey, int]:

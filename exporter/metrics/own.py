@@ -24,10 +24,10 @@ from exporter.model import ErrorClass
 OPERATIONS = ("progress", "list")
 
 REQUEST_ERRORS = tuple(error for error in ErrorClass if error not in {ErrorClass.EXPIRED, ErrorClass.STARVED})
-"""How a request can fail. `expired` and `starved` are no failures of a request: they say what a job's silence means."""
+"""How a request can fail. `expired` and `starved` describe a job, not a request."""
 
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
-"""Seconds; 20 s is the longest that a request is waited for."""
+"""Seconds; no request takes longer than 20 s."""
 
 
 class OwnMetrics:
