@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from exporter import __revision__, __version__
 from exporter.allocator import share_arenas
@@ -28,6 +29,7 @@ from exporter.scrape import Fleet
 from exporter.selfmetrics import SelfMetrics
 from exporter.watch.settings import Clock
 from exporter.web.listen import ListenError
+from exporter.web.routes import Body, Reloaded
 from exporter.web.server import Server, ServerSettings
 from exporter.web.threads import in_thread, repeat
 from exporter.web.webconfig import WebConfigError, WebConfigFile
@@ -127,6 +129,27 @@ def _backend(flags: Flags, loader: Loader) -> Backend:
     return Backend(loader, make_fleet, own, clock, timeout_offset=flags.timeout_offset)
 
 
+class InThreads:
+    """The backend's blocking methods as coroutines."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.status = backend.status
+        self.cluster_ids = backend.cluster_ids
+
+    async def metrics(self, timeout_header: str | None, scope: Literal["all", "exporter"]) -> Body:
+        return await in_thread(partial(self._backend.metrics, timeout_header, scope))
+
+    async def probe(self, target: str, job_id: str | None, timeout_header: str | None) -> Body:
+        return await in_thread(partial(self._backend.probe, target, job_id, timeout_header))
+
+    async def probe_debug(self, target: str, job_id: str | None, timeout_header: str | None) -> str:
+        return await in_thread(partial(self._backend.probe_debug, target, job_id, timeout_header))
+
+    async def reload(self) -> Reloaded:
+        return await in_thread(self._backend.reload)
+
+
 async def _serve(flags: Flags, backend: Backend) -> None:
     settings = ServerSettings(
         listen=flags.listen,
@@ -135,7 +158,7 @@ async def _serve(flags: Flags, backend: Backend) -> None:
         max_requests=flags.max_requests,
         web_config_file=flags.web_config_file,
     )
-    server = Server(backend, settings)
+    server = Server(InThreads(backend), settings)
     await server.start()
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()

@@ -46,7 +46,7 @@ def explain(target: Target, job_id: str | None, budget: float, clock: Callable[[
     turns = _Turns(target.limiter, clock)
     lines = [
         f"cluster {cluster.cluster_id} ({cluster.api}) at {cluster.base_url}",
-        f"jobs watched: {total}; last error: {_printable(watch.last_error) or 'none'}",
+        f"jobs watched: {total}; last error: {humanize.printable(watch.last_error) or 'none'}",
     ]
     if job_id is None:
         lines.append(f"asked about {len(job_ids)} of them, {CHOSEN}; name another one with &job_id=")
@@ -105,9 +105,9 @@ def _lines(exchange: Exchange | str) -> Iterator[str]:
     elif exchange.sent:
         yield "< no complete reply"
     for name, value in exchange.reply_headers:
-        yield f"< {name}: {_printable(value)}"
+        yield f"< {name}: {humanize.printable(value)}"
     for line in _reply_lines(exchange.reply_text):
-        yield f"< {_printable(line)}"
+        yield f"< {humanize.printable(line)}"
     if exchange.reply_left_out:
         yield f"< … {exchange.reply_left_out} more bytes"
     yield from _outcome(exchange.outcome)
@@ -136,7 +136,7 @@ def _json_lines(text: str) -> Iterator[str]:
 
 def _outcome(outcome: Job | ListPage | ApiError) -> Iterator[str]:
     if isinstance(outcome, ApiError):
-        yield f"= up 0, error {outcome.error}: {_printable(str(outcome))}"
+        yield f"= up 0, error {outcome.error}: {humanize.printable(str(outcome))}"
         return
     if isinstance(outcome, ListPage):
         states = Counter(listed.state for listed in outcome.jobs)
@@ -162,8 +162,4 @@ def _shown(name: str, value: object) -> str:
         return "not given"
     if isinstance(value, float):
         return f"{_FORMATS[name](value)} ({repr(value).removesuffix('.0')})"
-    return _printable(str(value))
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    return humanize.printable(str(value))

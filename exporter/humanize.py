@@ -1,4 +1,4 @@
-"""Numbers as a person reads them: sizes, counts, durations, moments."""
+"""Values as a person reads them: sizes, counts, durations, moments, foreign text."""
 
 from __future__ import annotations
 
@@ -57,6 +57,13 @@ def age(seconds: float) -> str:
 def moment(timestamp: float) -> str:
     """Seconds since the epoch as a time in ISO 8601, UTC, of the years 1 to 9999: `2026-11-24T16:07:14Z`."""
     return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def printable(text: str) -> str:
+    r"""The text with what cannot be seen, or changes how the rest is seen, as its escape: `\x1b`, `\u202e`."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _three_digits(value: float) -> str:

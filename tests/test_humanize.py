@@ -59,3 +59,16 @@ def test_moments() -> None:
 @given(st.floats(0, 1e15, allow_nan=False))
 def test_nothing_is_ever_empty(value: float) -> None:
     assert all(text.strip() for text in (humanize.size(value), humanize.count(value), humanize.duration(value)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("größe 表 🎉", "größe 表 🎉"),
+        ("", ""),
+        ("\x1b[31m\x9b\r\n\t", r"\x1b[31m\x9b\r\n\t"),
+        ("\u202e\u2066\u200f\ud800", r"\u202e\u2066\u200f\ud800"),
+    ],
+)
+def test_what_cannot_be_seen_is_shown_as_its_escape(text: str, expected: str) -> None:
+    assert humanize.printable(text) == expected

@@ -1,4 +1,4 @@
-"""The status page: what the exporter knows at this moment, for a person; asks nobody and stores nothing."""
+"""The status page: what the exporter knows at this moment, for a person. Queries no API."""
 
 from __future__ import annotations
 
@@ -92,6 +92,8 @@ _environment = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    # Texts of the API can hold escape sequences and marks that reorder what is shown.
+    finalize=lambda value: humanize.printable(value) if type(value) is str else value,
 )
 _template = _environment.get_template("status.html")
 _css = files("exporter.web").joinpath("templates/status.css").read_text("utf-8")
@@ -102,6 +104,13 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Allows the page its own style sheet and nothing else."""
+
+HEADERS = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 
 
 def render(status: Status, *, urls: Urls, now: float) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 
+from exporter.cli import InThreads
 from exporter.config.load import Loader
 from exporter.demo import CLUSTER, KEY, MILVUS, JobScript, SimulatedApi, Stages
 from exporter.demo.faults import Respond, Rewrite
@@ -177,7 +178,7 @@ def test_a_probe_that_asks_for_what_is_not_configured_is_400_and_reaches_nobody(
     with (
         Hostile(always(reply({}))) as elsewhere,
         Service(api, zilliz(api)) as service,
-        running(service.backend) as server,
+        running(InThreads(service.backend)) as server,
     ):
         path = path.format(elsewhere=quote(elsewhere.url))
         response, body = server.get(path, headers={"X-Prometheus-Scrape-Timeout-Seconds": "5"})
@@ -193,7 +194,7 @@ def test_the_key_goes_to_the_configured_address_whatever_a_request_says(api: Sim
     with (
         Hostile(always(reply({}))) as elsewhere,
         Service(api, zilliz(api)) as service,
-        running(service.backend) as server,
+        running(InThreads(service.backend)) as server,
     ):
         headers = {
             "Host": f"{elsewhere.host}:{elsewhere.port}",

@@ -80,6 +80,15 @@ def test_whatever_the_api_says_is_escaped() -> None:
     assert "onload='" not in html
 
 
+def test_what_cannot_be_seen_or_reorders_text_is_shown_as_its_escape() -> None:
+    evil = "a\x1b[31m\x07\x9b\u202e\u2066\u200b\r\nb"
+    job = replace(JOB, collection_name=evil, state=State.FAILED, reason=evil)
+    view = replace(VIEW, collection_name=evil, db_name=evil, job=job, job_id=evil)
+    html = page(replace(CLUSTER, cluster_id=evil, base_url=evil, dialect=evil, last_error=evil, jobs=(view,)))
+    assert all(character.isprintable() or character == "\n" for character in html)
+    assert html.count(r"a\x1b[31m\x07\x9b\u202e\u2066\u200b\r\nb") >= 7
+
+
 @pytest.mark.parametrize("state", State)
 def test_every_state_has_its_badge_and_its_word(state: State) -> None:
     html = page(replace(CLUSTER, jobs=(replace(VIEW, job=replace(JOB, state=state)),)))

@@ -18,14 +18,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporter.web.connections import connection_limit
+from exporter.web import listen as listening
 from exporter.web.listen import ListenError, address, listen, parse_listen_address
-from exporter.web.server import Server, ServerSettings
+from exporter.web.server import Server
 from tests.web.backend import PATIENT, QUICK, FakeBackend, Running, clients, is_closed, running
 from tests.web.malformed import MALFORMED
 
-SMALL = ServerSettings(limits=QUICK)
-LARGE = ServerSettings(limits=PATIENT)
 GET = b"GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
@@ -54,15 +52,14 @@ def statuses(answer: bytes) -> list[int]:
 
 @pytest.mark.parametrize("sent", [b"", b"GET", b"GET /metrics HTTP/1.1\r\nHost: a\r\n", b"\r\n" * 10, b"\x16\x03\x01"])
 def test_whoever_sends_no_complete_head_is_dropped_and_holds_up_nobody(sent: bytes) -> None:
-    with running(FakeBackend(), SMALL) as server, clients(server, 20, sent) as silent:
+    with running(FakeBackend(), QUICK) as server, clients(server, 20, sent) as silent:
         assert server.get("/-/healthy")[0].status == 200
         for client in silent:
             assert set(statuses(rest(client))) <= {400}
 
 
 def test_a_trickling_client_gains_no_time() -> None:
-    limits = replace(QUICK, head=0.3)
-    with running(FakeBackend(), replace(SMALL, limits=limits)) as server, clients(server, 1) as (client,):
+    with running(FakeBackend(), QUICK) as server, clients(server, 1) as (client,):
         begun = time.monotonic()
         client.settimeout(0.01)
         closed = False
@@ -77,78 +74,17 @@ def test_a_trickling_client_gains_no_time() -> None:
                 closed = True
 
 
-def test_a_connection_that_did_its_work_may_be_idle_longer_than_a_head_may_take() -> None:
-    limits = replace(QUICK, head=0.05, idle=20)
-    with running(FakeBackend(), replace(SMALL, limits=limits)) as server, clients(server, 1, GET) as (client,):
-        assert b"healthy" in client.recv(1000)
-        client.settimeout(0.3)
-        with pytest.raises(TimeoutError):
-            client.recv(1)
-        client.settimeout(20)
-        client.sendall(GET)
-        assert b"healthy" in client.recv(1000)
-        client.sendall(b"GET ")
-        assert is_closed(client)
-
-
 def test_an_idle_connection_is_dropped_in_the_end() -> None:
-    with running(FakeBackend(), SMALL) as server, clients(server, 1, GET) as (client,):
+    with running(FakeBackend(), QUICK) as server, clients(server, 1, GET) as (client,):
         assert b"healthy" in client.recv(1000)
         assert is_closed(client)
-
-
-def test_at_the_cap_the_oldest_without_a_request_goes_and_the_newest_is_served() -> None:
-    settings = replace(LARGE, limits=replace(PATIENT, connections=10))
-    with running(FakeBackend(), settings) as server, clients(server, 10) as silent:
-        for _ in range(5):
-            assert server.get("/-/healthy")[0].status == 200
-        assert is_closed(silent[0])
-        silent[9].settimeout(0.2)
-        with pytest.raises(TimeoutError):
-            silent[9].recv(1)
-
-
-def test_a_running_scrape_is_never_dropped_for_a_newcomer() -> None:
-    release, entered = threading.Event(), threading.Semaphore(0)
-
-    def hang() -> None:
-        entered.release()
-        assert release.wait(20)
-
-    settings = replace(LARGE, limits=replace(PATIENT, connections=5))
-    with running(FakeBackend(before=hang), settings) as server, ThreadPoolExecutor(5) as pool:
-        scrapes = [pool.submit(server.get, "/metrics") for _ in range(4)]
-        for _ in scrapes:
-            assert entered.acquire(timeout=20)
-        with clients(server, 50):
-            assert server.get("/-/healthy")[0].status == 200
-        release.set()
-        assert [scrape.result()[0].status for scrape in scrapes] == [200] * 4
-
-
-def test_when_everybody_is_being_served_a_newcomer_waits() -> None:
-    release, entered = threading.Event(), threading.Semaphore(0)
-
-    def hang() -> None:
-        entered.release()
-        assert release.wait(20)
-
-    settings = replace(LARGE, limits=replace(PATIENT, connections=2))
-    with running(FakeBackend(before=hang), settings) as server, ThreadPoolExecutor(3) as pool:
-        scrapes = [pool.submit(server.get, "/metrics") for _ in range(2)]
-        for _ in scrapes:
-            assert entered.acquire(timeout=20)
-        late = pool.submit(server.get, "/-/healthy")
-        release.set()
-        assert [scrape.result()[0].status for scrape in (*scrapes, late)] == [200] * 3
 
 
 def test_a_thousand_silent_clients_and_as_many_half_heads_hold_up_nobody() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 6000)), hard))
-    settings = replace(LARGE, limits=replace(PATIENT, head=1.0, connections=512))
     try:
-        with running(FakeBackend(), settings) as server, clients(server, 1000) as silent:
+        with running(FakeBackend(), replace(PATIENT, client_timeout=1.0)) as server, clients(server, 1000) as silent:
             assert server.get("/metrics")[0].status == 200
             with clients(server, 1000, b"GET /metrics HTTP/1.1\r\n") as halves:
                 assert server.get("/metrics")[0].status == 200
@@ -163,11 +99,11 @@ def resident() -> int:
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_readers_that_never_read_cost_little_and_are_dropped() -> None:
+def test_readers_that_never_read_cost_little_and_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = FakeBackend(text=b"x" * 50_000_000)
     request = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
-    limits = replace(PATIENT, answer=1.5)
-    with running(backend, replace(LARGE, limits=limits)) as server:
+    monkeypatch.setattr(listening, "_TAKES_NOTHING_FOR", 1500)
+    with running(backend, PATIENT) as server:
         server.get("/metrics")
         before = resident()
         with clients(server, 20, request) as readers:
@@ -176,9 +112,9 @@ def test_readers_that_never_read_cost_little_and_are_dropped() -> None:
                 assert time.monotonic() < until
                 time.sleep(0.01)
             most = 0
-            until = time.monotonic() + 1
-            while most == 0 or time.monotonic() < until:
-                most = max(most, resident() - before, 1)
+            until = time.monotonic() + 5  # the kernel looks at the time limit ever more seldom
+            while time.monotonic() < until:
+                most = max(most, resident() - before)
                 assert server.get("/-/healthy")[0].status == 200
             assert most < 20_000_000
             assert all(len(rest(reader)) < 50_000_000 for reader in readers)
@@ -186,7 +122,7 @@ def test_readers_that_never_read_cost_little_and_are_dropped() -> None:
 
 def test_a_client_that_hangs_up_in_mid_answer_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     backend = FakeBackend(text=b"x" * 5_000_000)
-    with running(backend, LARGE) as server:
+    with running(backend, PATIENT) as server:
         for _ in range(5):
             with clients(server, 1, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n") as (client,):
                 client.recv(1000)
@@ -201,7 +137,7 @@ def test_malformed_requests_are_refused_and_nothing_is_scraped(
     request_head: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     backend = FakeBackend()
-    with running(backend, SMALL) as server:
+    with running(backend, QUICK) as server:
         answer = send(server, request_head)
         assert set(statuses(answer)) <= {400, 404}
         assert len(statuses(answer)) <= 1
@@ -221,19 +157,19 @@ def test_a_body_behind_a_chunked_request_is_not_taken_for_a_request() -> None:
         + size + b"\r\n" + smuggled + b"\r\n0\r\n\r\n" + GET
     )  # fmt: skip
     backend = FakeBackend()
-    with running(backend, SMALL) as server:
-        assert statuses(send(server, request)) == [405]
+    with running(backend, QUICK) as server:
+        assert statuses(send(server, request)) == [405, 200]
     assert backend.asked == []
 
 
 def test_pipelined_requests_are_answered_in_order() -> None:
-    with running(FakeBackend(), SMALL) as server:
+    with running(FakeBackend(), QUICK) as server:
         last = b"GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         assert statuses(send(server, GET * 10 + last)) == [200] * 10 + [404]
 
 
 def test_whoever_pipelines_without_reading_costs_little() -> None:
-    with running(FakeBackend(), SMALL) as server:
+    with running(FakeBackend(), QUICK) as server:
         before = resident()
         with clients(server, 10, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 1000) as greedy:
             assert server.get("/-/healthy")[0].status == 200
@@ -245,19 +181,11 @@ def test_whoever_pipelines_without_reading_costs_little() -> None:
 
 def test_bodies_are_neither_kept_nor_read_for_long() -> None:
     head = b"POST /-/reload HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000000\r\n\r\n"
-    with running(FakeBackend(), replace(LARGE, enable_lifecycle=True)) as server:
+    with running(FakeBackend(), replace(PATIENT, enable_lifecycle=True)) as server:
+        sent = head + b"x" * 30_000_000
         before = resident()
-        answer = send(server, head + b"x" * 30_000_000)
-        assert set(statuses(answer)) <= {200}
+        assert set(statuses(send(server, sent))) <= {200}
         assert resident() - before < 20_000_000
-
-
-def test_whoever_takes_it_for_a_proxy_is_told_so_and_hung_up_on() -> None:
-    with running(FakeBackend(), LARGE) as server:
-        for asked in (b"GET http://elsewhere/", b"OPTIONS *"):
-            answer = send(server, asked + b" HTTP/1.1\r\nHost: a\r\n\r\n" + GET)
-            assert statuses(answer) == [400]
-            assert b"Connection: close" in answer
 
 
 def test_an_upgrade_is_not_made() -> None:
@@ -265,12 +193,12 @@ def test_an_upgrade_is_not_made() -> None:
         b"GET /-/healthy HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
-    with running(FakeBackend(), SMALL) as server:
+    with running(FakeBackend(), QUICK) as server:
         assert statuses(send(server, request)) == [200]
 
 
 def test_http_1_0_is_answered_and_closed() -> None:
-    with running(FakeBackend(), SMALL) as server:
+    with running(FakeBackend(), QUICK) as server:
         answer = send(server, b"GET /metrics HTTP/1.0\r\n\r\n")
         assert answer.startswith(b"HTTP/1.0 200")
         assert b"Content-Length" in answer
@@ -296,7 +224,7 @@ def test_no_bytes_make_an_internal_error(shared: Running, data: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def shared() -> object:
-    with running(FakeBackend(), replace(SMALL, limits=replace(QUICK, head=0.02, idle=0.02))) as server:
+    with running(FakeBackend(), replace(QUICK, client_timeout=0.02)) as server:
         yield server
 
 
@@ -308,7 +236,7 @@ def test_stopping_finishes_the_scrape_and_drops_the_idle() -> None:
         assert release.wait(20)
 
     backend = FakeBackend(before=hang)
-    with running(backend, LARGE) as server, clients(server, 100) as idle, ThreadPoolExecutor(2) as pool:
+    with running(backend, PATIENT) as server, clients(server, 100) as idle, ThreadPoolExecutor(2) as pool:
         scrape = pool.submit(server.get, "/metrics")
         assert entered.wait(20)
         stopping = pool.submit(server.stop, 20)
@@ -319,7 +247,6 @@ def test_stopping_finishes_the_scrape_and_drops_the_idle() -> None:
         release.set()
         response, body = scrape.result()
         assert (response.status, body) == (200, backend.text)
-        assert response.headers["Connection"] == "close"
         stopping.result()
 
 
@@ -330,7 +257,7 @@ def test_stopping_waits_no_longer_than_its_grace() -> None:
         entered.set()
         release.wait(20)
 
-    with running(FakeBackend(before=hang), LARGE) as server, ThreadPoolExecutor(1) as pool:
+    with running(FakeBackend(before=hang), PATIENT) as server, ThreadPoolExecutor(1) as pool:
         scrape = pool.submit(server.get, "/metrics")
         assert entered.wait(20)
         begun = time.monotonic()
@@ -361,7 +288,7 @@ def test_what_is_no_listen_address_is_said(value: str) -> None:
 
 
 def test_without_a_host_both_protocols_are_served() -> None:
-    with running(FakeBackend(), replace(LARGE, listen=(":0",))) as server:
+    with running(FakeBackend(), replace(PATIENT, listen=(":0",))) as server:
         for host in ("127.0.0.1", "::1"):
             with socket.create_connection((host, server.port), timeout=20) as client:
                 client.sendall(GET)
@@ -369,7 +296,7 @@ def test_without_a_host_both_protocols_are_served() -> None:
 
 
 def test_several_addresses_are_served_at_once() -> None:
-    with running(FakeBackend(), replace(LARGE, listen=("127.0.0.1:0", "[::1]:0", "localhost:0"))) as server:
+    with running(FakeBackend(), replace(PATIENT, listen=("127.0.0.1:0", "[::1]:0", "localhost:0"))) as server:
         addresses = server.server.addresses
         assert addresses[1].startswith("[::1]:")
         assert addresses[2].startswith("127.0.0.1:")
@@ -386,55 +313,9 @@ def test_a_port_in_use_is_one_sentence_and_frees_the_other_addresses() -> None:
     where = address(free)
     free.close()
     try:
-        settings = replace(LARGE, listen=(where, address(taken)))
+        settings = replace(PATIENT, listen=(where, address(taken)))
         with pytest.raises(ListenError, match=r"^--web\.listen-address: cannot listen on .*: Address already in use$"):
             asyncio.run(Server(FakeBackend(), settings).start())
         listen(where).close()
     finally:
         taken.close()
-
-
-@pytest.mark.parametrize(
-    ("descriptors", "connections"), [(24, 8), (64, 8), (100, 36), (256, 128), (1024, 512), (10**6, 1024), (-1, 1024)]
-)
-def test_some_descriptors_are_left_for_the_api(
-    monkeypatch: pytest.MonkeyPatch, descriptors: int, connections: int
-) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
-    assert connection_limit() == connections
-
-
-def test_without_file_descriptors_the_newcomer_is_not_dropped_for_nobody() -> None:
-    """Linux says so to whoever accepts, even where no client is waiting."""
-    with running(FakeBackend(), LARGE) as server, clients(server, 5) as idle:
-        assert server.get("/-/healthy")[0].status == 200
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        with socket.create_connection((server.host, server.port), timeout=20) as newcomer:
-            server.run(lambda: None)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
-            try:
-                newcomer.sendall(GET)
-                assert b"healthy" in newcomer.recv(1000)
-            finally:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            for client in (*idle, newcomer):
-                client.settimeout(0.1)
-                with pytest.raises(TimeoutError):
-                    client.recv(1)
-
-
-def test_without_file_descriptors_the_oldest_idle_connection_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    with running(FakeBackend(), LARGE) as server, clients(server, 5) as idle:
-        assert server.get("/-/healthy")[0].status == 200
-        exhausted = iter([OSError(24, "Too many open files")])
-        real = server.loop.sock_accept
-
-        async def sock_accept(listener: socket.socket) -> object:
-            for error in exhausted:
-                raise error
-            return await real(listener)
-
-        monkeypatch.setattr(server.loop, "sock_accept", sock_accept)
-        assert server.get("/-/healthy")[0].status == 200
-        assert server.get("/-/healthy")[0].status == 200
-        assert is_closed(idle[0])
