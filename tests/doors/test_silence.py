@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import ssl
 import time
 from collections.abc import Iterator
@@ -12,8 +14,9 @@ import pytest
 import yaml
 
 from exporter.demo import CLUSTER, KEY, FileScript, JobScript, SimulatedApi, Stages
-from tests.doors.door import Door, is_closed
+from tests.doors.door import PATIENCE, Door, is_closed, rest
 from tests.doors.site import Site
+from tests.support.program import wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -92,3 +95,16 @@ def test_20_readers_that_never_read_50_mb_cost_less_than_20_mb(
         assert most < LARGEST
         assert door.descriptors >= descriptors + 20
         door.assert_calm()
+
+
+def test_an_answer_of_50_mb_arrives_whole_although_sigterm_comes_meanwhile(long_answer: Path, tmp_path: Path) -> None:
+    with Door(long_answer, tmp_path) as door, door.connect() as client:
+        client.sendall(SCRAPE)
+        begun = client.recv(1000)
+        door.process.send_signal(signal.SIGTERM)
+        wait_for("its end", lambda: "msg=Stopping" in door.log.read_text())
+        head, _, body = (begun + rest(client)).partition(b"\r\n\r\n")
+        length = re.search(rb"\r\nContent-Length: ([0-9]+)\r\n", head)
+        assert length is not None
+        assert len(body) == int(length[1])
+        assert door.process.wait(PATIENCE) == 0
