@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter.web import listen as listening
-from exporter.web.listen import ListenError, address, listen, parse_listen_address
+from exporter.web.listen import ListenError, address, listen
 from exporter.web.server import Server
 from tests.web.backend import PATIENT, QUICK, FakeBackend, Running, clients, is_closed, running
 from tests.web.malformed import MALFORMED
@@ -266,25 +266,6 @@ def test_stopping_waits_no_longer_than_its_grace() -> None:
         with pytest.raises(OSError, match=r"closed|reset"):
             scrape.result()
         release.set()
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (":10530", ("", 10530)),
-        ("127.0.0.1:0", ("127.0.0.1", 0)),
-        ("[::1]:65535", ("::1", 65535)),
-        ("exporter.example:80", ("exporter.example", 80)),
-    ],
-)
-def test_listen_addresses(value: str, expected: tuple[str, int]) -> None:
-    assert parse_listen_address(value) == expected
-
-
-@pytest.mark.parametrize("value", ["", "10530", "::1:80", "a:", "a:b", "a:65536", "a:-1", "a:\u0661", "[::1]"])
-def test_what_is_no_listen_address_is_said(value: str) -> None:
-    with pytest.raises(ValueError, match=r"--web\.listen-address"):
-        parse_listen_address(value)
 
 
 def test_without_a_host_both_protocols_are_served() -> None:
