@@ -23,7 +23,8 @@ from exporter.demo import launch
 from exporter.flags import NAME, Flags, parse
 from exporter.health import complaint
 from exporter.journal import LogJournal
-from exporter.log import ChangeLog, configure, get_logger
+from exporter.log import FailureLog, configure, get_logger
+from exporter.logwriter import LogWriter
 from exporter.scrape import Fleet
 from exporter.selfmetrics import SelfMetrics
 from exporter.watch.settings import Clock
@@ -44,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = parse(arguments)
     if flags.health:
         return _health(flags.listen)
-    configure(flags.log_level, flags.log_format)
-    with contextlib.ExitStack() as stack:
+    with LogWriter(sys.stderr.fileno()) as writer, contextlib.ExitStack() as stack:
+        configure(flags.log_level, flags.log_format, writer.write)
         loader = _loader(flags, stack)
         if flags.config_check:
             return _check(loader, flags.web_config_file)
@@ -122,7 +123,7 @@ def _backend(flags: Flags, loader: Loader) -> Backend:
         return ImportApi(settings, observe=partial(own.observe, settings.cluster_id))
 
     def make_fleet(loaded: Loaded) -> Fleet:
-        return Fleet(loaded, make_api, clock, LogJournal(ChangeLog()))
+        return Fleet(loaded, make_api, clock, LogJournal(FailureLog()))
 
     return Backend(loader, make_fleet, own, clock, timeout_offset=flags.timeout_offset)
 

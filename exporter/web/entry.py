@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from exporter.log import ChangeLog, get_logger
+from exporter.log import FailureLog, get_logger
 from exporter.web.auth import Authenticator, TooManyChecksError, parse_basic
 from exporter.web.routes import Answer, Request, text
 from exporter.web.threads import in_thread, repeat
@@ -29,7 +29,7 @@ class Entry:
         self._clock = clock
         self._authenticator = Authenticator()
         self._bucket: _Bucket | None = None
-        self._flood = ChangeLog()
+        self._flood = FailureLog()
         self._told: tuple[str, ...] = ()
         self.config = WebConfig()
 

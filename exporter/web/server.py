@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import HttpVersion10, web
 
-from exporter.log import ChangeLog, get_logger
+from exporter.log import FailureLog, get_logger
 from exporter.web.connections import SERVER_NAME, Connection, Connections, Limits, connection_limit
 from exporter.web.entry import Entry
 from exporter.web.listen import address, listen, readable
@@ -66,7 +66,7 @@ class Server:
         self._opening: set[asyncio.Task[None]] = set()
         self._running: list[asyncio.Task[None]] = []
         self._complained = float("-inf")
-        self._handshakes = ChangeLog()
+        self._handshakes = FailureLog()
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from exporter.api.errors import (
     TlsError,
 )
 from exporter.config.load import Loader
-from exporter.log import ChangeLog
+from exporter.log import FailureLog
 from exporter.model import File, Job, ListedJob, ListPage, State
 from exporter.watch.settings import Clock
 from tests.support.logs import captured_logs
@@ -207,7 +207,7 @@ def main() -> None:
     """Run it."""
     world = World()
     document = configuration(world)
-    changes = ChangeLog(clock=world.clock.monotonic)
+    changes = FailureLog(clock=world.clock.monotonic)
     tell(held(0))
     with captured_logs("error") as log:
         loader = Loader.from_mapping(document)

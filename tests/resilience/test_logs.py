@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from exporter.demo.faults import Respond
-from exporter.log import ChangeLog, Format
+from exporter.log import FailureLog, Format
 from tests.resilience.faults import FAULTS, code
 from tests.resilience.night import VICTIMS, Night
 from tests.support.logs import captured_logs
@@ -36,7 +36,7 @@ def night_of(night: Night, *faults: Respond, log_format: Format = "json", jobs: 
     clock = Time()
     with (
         captured_logs("info", log_format) as log,
-        Rig(night.config(), changes=ChangeLog(interval=INTERVAL, clock=clock)) as rig,
+        Rig(night.config(), changes=FailureLog(interval=INTERVAL, clock=clock)) as rig,
     ):
         for number in range(int(HOURS * 3600 / INTERVAL * SCRAPES_PER_INTERVAL)):
             night.api.faults.clear()

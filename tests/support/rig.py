@@ -12,7 +12,7 @@ from exporter.api.client import ApiSettings, ImportApi
 from exporter.backend import Backend
 from exporter.config.load import Loaded, Loader
 from exporter.journal import LogJournal
-from exporter.log import ChangeLog
+from exporter.log import FailureLog
 from exporter.scrape import ExplainingApi, Fleet
 from exporter.selfmetrics import SelfMetrics
 from exporter.watch.settings import Clock
@@ -40,14 +40,14 @@ class Rig:
         *,
         clock: Clock | None = None,
         make_api: MakeApi = real_api,
-        changes: ChangeLog | None = None,
+        changes: FailureLog | None = None,
     ) -> None:
         self.own = SelfMetrics("test")
         clock = clock or real_clock()
         loader = config if isinstance(config, Loader) else Loader.from_mapping(config)
 
         def make_fleet(loaded: Loaded) -> Fleet:
-            journal = LogJournal(changes or ChangeLog())
+            journal = LogJournal(changes or FailureLog())
             return Fleet(loaded, lambda settings: make_api(settings, self.own), clock, journal)
 
         self.backend = Backend(loader, make_fleet, self.own, clock, timeout_offset=0.5)
