@@ -6,25 +6,23 @@ import asyncio
 import contextlib
 import os
 import random
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from exporter import __revision__, __version__
-from exporter.allocator import share_arenas
+from exporter import __revision__, __version__, signals
 from exporter.api.client import ApiSettings, ImportApi
 from exporter.api.errors import ApiError
 from exporter.backend import Backend
 from exporter.config.load import ConfigError, Loaded, Loader
 from exporter.demo import launch
-from exporter.flags import NAME, Flags, parse
-from exporter.health import complaint
+from exporter.flags import Flags
 from exporter.journal import LogJournal
 from exporter.log import FailureLog, configure, get_logger
 from exporter.logwriter import LogWriter
+from exporter.output import refuse, say, warn
 from exporter.scrape import Fleet
 from exporter.selfmetrics import SelfMetrics
 from exporter.watch.settings import Clock
@@ -40,36 +38,43 @@ GRACE = 5.0
 log = get_logger()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code is 0, 1 for a bad configuration or a port in use, 2 for bad flags."""
-    flags = parse(arguments)
-    if flags.health:
-        return _health(flags.listen)
+def check(flags: Flags, warnings: Sequence[str] = ()) -> int:
+    """Validate all that the flags name, and say so or what is wrong; return 0 or 1. `warnings` are written first."""
+    configure(flags.log_level, flags.log_format, sys.stderr.write)
+    warn(warnings)
+    errors: list[str] = []
+    with contextlib.ExitStack() as stack:
+        try:
+            loaded = _loader(flags, stack).load()
+        except ConfigError as error:
+            errors += error.errors
+        else:
+            errors += loaded.list_problems
+            warn(loaded.warnings)
+    if flags.web_config_file is not None:
+        try:
+            WebConfigFile(flags.web_config_file).load()
+        except WebConfigError as error:
+            errors += error.errors
+    return refuse(errors) if errors else say("OK\n")
+
+
+def serve(flags: Flags, warnings: Sequence[str] = ()) -> int:
+    """Log the warnings and serve until a signal comes; return 0, or 1 for a bad configuration or an address in use."""
+    errors: Sequence[str] = ()
     with LogWriter(sys.stderr.fileno()) as writer, contextlib.ExitStack() as stack:
         configure(flags.log_level, flags.log_format, writer.write)
-        loader = _loader(flags, stack)
-        if flags.config_check:
-            return _check(loader, flags.web_config_file)
-        share_arenas()
+        for warning in warnings:
+            log.warning(warning)
         try:
-            _run(flags, loader, stack)
+            _run(flags, _loader(flags, stack), stack)
         except (ConfigError, WebConfigError) as error:
-            return _refuse(error.errors)
+            errors = error.errors
         except ListenError as error:
-            return _refuse([f"{error}; name another one, such as --web.listen-address=:{ANOTHER_PORT}"])
+            errors = [f"{error}; name another one, such as --web.listen-address=:{ANOTHER_PORT}"]
         except ApiError as error:
-            return _refuse([str(error)])
-    return 0
-
-
-def _health(listen: Sequence[str]) -> int:
-    """0 if the exporter answers at one of its addresses."""
-    complaints = []
-    for where in listen:
-        complaints.append(complaint(where))
-        if not complaints[-1]:
-            return 0
-    return _refuse(complaints)
+            errors = [str(error)]
+    return refuse(errors) if errors else 0
 
 
 def _run(flags: Flags, loader: Loader, stack: contextlib.ExitStack) -> None:
@@ -86,33 +91,6 @@ def _loader(flags: Flags, stack: contextlib.ExitStack) -> Loader:
     if flags.config_file is not None:
         return Loader(flags.config_file, os.environ)
     return Loader.at_default(Path(DEFAULT_CONFIG), os.environ)
-
-
-def _check(loader: Loader, web_config_file: Path | None) -> int:
-    errors: list[str] = []
-    try:
-        loaded = loader.load()
-    except ConfigError as error:
-        errors += error.errors
-    else:
-        errors += loaded.list_problems
-        for warning in loaded.warnings:
-            print(f"warning: {warning}", file=sys.stderr)  # noqa: T201 - the command's output
-    if web_config_file is not None:
-        try:
-            WebConfigFile(web_config_file).load()
-        except WebConfigError as error:
-            errors += error.errors
-    if errors:
-        return _refuse(errors)
-    print("OK")  # noqa: T201 - the command's output
-    return 0
-
-
-def _refuse(errors: Sequence[str]) -> int:
-    for error in errors:
-        print(f"{NAME}: {error}", file=sys.stderr)  # noqa: T201 - the command's output
-    return 1
 
 
 def _backend(flags: Flags, loader: Loader) -> Backend:
@@ -140,8 +118,6 @@ async def _serve(flags: Flags, backend: Backend) -> None:
     await server.start()
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
     under_way: set[asyncio.Task[object]] = set()
 
     def begin(call: Callable[[], object]) -> None:
@@ -149,7 +125,6 @@ async def _serve(flags: Flags, backend: Backend) -> None:
         under_way.add(task)
         task.add_done_callback(under_way.discard)
 
-    loop.add_signal_handler(signal.SIGHUP, begin, backend.reload)
     interval = flags.auto_reload_interval
     look = partial(in_thread, backend.reload_if_changed)
     what = "Looking for changes of the configuration"
@@ -159,21 +134,21 @@ async def _serve(flags: Flags, backend: Backend) -> None:
         # There is no Prometheus yet, and a status page shows what scrapes brought.
         begin(partial(backend.metrics, None, "all"))
         _invite(server.addresses[0], settings)
-    await stopping.wait()
-    log.info("Stopping")
-    if watching is not None:
-        watching.cancel()
-    await server.stop(GRACE)
+    with signals.handled(loop, reload=partial(begin, backend.reload), stop=stopping.set):
+        await stopping.wait()
+        log.info("Stopping")
+        if watching is not None:
+            watching.cancel()
+        await server.stop(GRACE)
 
 
 def _invite(address: str, settings: ServerSettings) -> None:
     file = settings.web_config_file
     scheme = "http" if file is None or WebConfigFile(file).load().tls is None else "https"
     url = f"{scheme}://localhost:{address.rpartition(':')[2]}"
-    print(  # noqa: T201 - the command's output
+    say(  # if nobody reads it, the demo serves all the same
         f"\nThe demo watches the imports of two simulated clusters. Look at\n\n"
         f"  {url}{settings.urls.prefix}/\tstatus page\n"
         f"  {url}{settings.urls.prefix}{settings.urls.telemetry_path}\twhat Prometheus scrapes\n\n"
-        f"and stop it with Ctrl-C.\n",
-        flush=True,
+        f"and stop it with Ctrl-C.\n\n"
     )

@@ -12,10 +12,10 @@ from typing import Literal
 
 from exporter import __version__
 from exporter.config.duration import parse_duration
-from exporter.web.listen import parse_listen_address
+from exporter.output import NAME
+from exporter.web.address import parse_listen_address
 from exporter.web.urls import Urls, urls_from_flags
 
-NAME = "zilliz-import-exporter"
 DEFAULT_LISTEN = ":10530"
 
 

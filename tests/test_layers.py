@@ -14,8 +14,8 @@ PACKAGE = ROOT / "exporter"
 
 # From the ground up. A module may import what is on floors below its own, and within its own package.
 FLOORS = (
-    {"__init__", "model", "log", "splice", "allocator", "humanize"},
-    {"config", "listing", "shelf", "selfmetrics"},
+    {"__init__", "model", "log", "splice", "humanize", "signals", "output"},
+    {"config", "listing", "shelf", "selfmetrics", "logwriter"},
     {"api", "demo"},
     {"watch"},
     {"settings", "journal", "metrics"},

@@ -1,4 +1,4 @@
-"""Listen addresses: what `--web.listen-address` means, and sockets that listen there."""
+"""Sockets that listen at the addresses of `--web.listen-address`."""
 
 from __future__ import annotations
 
@@ -7,24 +7,14 @@ import errno
 import os
 import socket
 
+from exporter.web.address import parse_listen_address
+
 _BACKLOG = 1024
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 class ListenError(Exception):
     """An address that cannot be listened on; the text is one line for the user."""
-
-
-def parse_listen_address(value: str) -> tuple[str, int]:
-    """Host ("" for all addresses, IPv4 and IPv6) and port of `:PORT`, `HOST:PORT` or `[v6]:PORT`.
-
-    Raises ValueError with a sentence.
-    """
-    host, colon, port = value.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and not bracketed):
-        raise ValueError(f"--web.listen-address: {value!r} is not an address; write :PORT, HOST:PORT or [IPv6]:PORT")
-    return host[1:-1] if bracketed else host, int(port)
 
 
 def listen(value: str) -> socket.socket:

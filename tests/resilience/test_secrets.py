@@ -23,6 +23,7 @@ from exporter.config.load import ConfigError, Loader
 from exporter.demo import CLUSTER
 from exporter.demo.faults import Cut, Raw, Respond, Rewrite
 from exporter.demo.wire import Behaviour
+from exporter.flags import parse
 from tests.resilience.night import JOBS, VICTIMS, Night
 from tests.resilience.test_origin import closed_port
 from tests.support.exporter import Exporter
@@ -193,7 +194,7 @@ def test_a_check_of_a_wrong_configuration_shows_no_value(
 ) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(f"clusters:\n  - cluster_id: c\n    {SPELLINGS[spelling].format(canary=PLAIN_CANARY)}\n")
-    assert cli.main([f"--config.file={path}", "--config.check", "--log.level=debug"]) == 1
+    assert cli.check(parse([f"--config.file={path}", "--log.level=debug"])) == 1
     output = capsys.readouterr()
     assert output.err.startswith("zilliz-import-exporter: ")
     assert_silent(output.out + output.err)

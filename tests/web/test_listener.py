@@ -18,8 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from exporter.web.address import parse_listen_address
 from exporter.web.connections import connection_limit
-from exporter.web.listen import ListenError, address, listen, parse_listen_address
+from exporter.web.listen import ListenError, address, listen
 from exporter.web.server import Server, ServerSettings
 from tests.web.backend import PATIENT, QUICK, FakeBackend, Running, clients, is_closed, running
 from tests.web.malformed import MALFORMED

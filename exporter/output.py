@@ -1,0 +1,48 @@
+"""Standard output and error of the command, which may be closed, full, or a pipe that nobody reads."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+
+NAME = "zilliz-import-exporter"
+
+
+def reopen() -> None:
+    """Point what was closed before the start to nowhere, so that no socket gets its descriptor."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - open to the end
+
+
+def say(text: str = "") -> int:
+    """Write to standard output, with all that was written there before; return the exit code, 1 where that fails."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # a reader that has read enough, such as `head`
+            return 1
+        return refuse([f"cannot write to standard output: {error.strerror}"])
+    return 0
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Write each warning to standard error, one a line."""
+    _complain("warning", warnings)
+
+
+def refuse(errors: Iterable[str]) -> int:
+    """Write each error to standard error, one a line; return the exit code 1."""
+    _complain(NAME, errors)
+    return 1
+
+
+def _complain(prefix: str, sentences: Iterable[str]) -> None:
+    with suppress(OSError):
+        for sentence in sentences:
+            sys.stderr.write(f"{prefix}: {sentence}\n")
