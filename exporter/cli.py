@@ -22,7 +22,7 @@ from exporter.flags import Flags
 from exporter.journal import LogJournal
 from exporter.log import FailureLog, configure, get_logger
 from exporter.logwriter import LogWriter
-from exporter.output import refuse, say, warn
+from exporter.output import complain, refuse, say, warn
 from exporter.scrape import Fleet
 from exporter.selfmetrics import SelfMetrics
 from exporter.watch.settings import Clock
@@ -40,7 +40,7 @@ log = get_logger()
 
 def check(flags: Flags, warnings: Sequence[str] = ()) -> int:
     """Validate all that the flags name, and say so or what is wrong; return 0 or 1. `warnings` are written first."""
-    configure(flags.log_level, flags.log_format, sys.stderr.write)
+    configure(flags.log_level, flags.log_format, complain)
     warn(warnings)
     errors: list[str] = []
     with contextlib.ExitStack() as stack:

@@ -33,16 +33,18 @@ def say(text: str = "") -> int:
 
 def warn(warnings: Iterable[str]) -> None:
     """Write each warning to standard error, one a line."""
-    _complain("warning", warnings)
+    for warning in warnings:
+        complain(f"warning: {warning}\n")
 
 
 def refuse(errors: Iterable[str]) -> int:
     """Write each error to standard error, one a line; return the exit code 1."""
-    _complain(NAME, errors)
+    for error in errors:
+        complain(f"{NAME}: {error}\n")
     return 1
 
 
-def _complain(prefix: str, sentences: Iterable[str]) -> None:
-    with suppress(OSError):
-        for sentence in sentences:
-            sys.stderr.write(f"{prefix}: {sentence}\n")
+def complain(text: str) -> None:
+    """Write to standard error as it is now; never raises."""
+    with suppress(OSError, ValueError):  # a full disk; a closed stream
+        sys.stderr.write(text)

@@ -121,13 +121,21 @@ def test_as_process_1_it_obeys_signals_during_the_start(
 
 
 def test_a_check_can_be_interrupted_without_a_traceback(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "config.yaml")
+    config = tmp_path / "config.yaml"
+    os.mkfifo(config)
+
+    def opened() -> int | None:
+        try:
+            return os.open(config, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads it yet
+            return None
+
     log = tmp_path / "log"
-    with started(*EXPORTER, "--config.check", f"--config.file={tmp_path / 'config.yaml'}", log=log) as process:
-        wait_for("the entry point", partial(holds_signals, process.pid))
-        wait_for("the check", lambda: not holds_signals(process.pid))
+    with started(*EXPORTER, "--config.check", f"--config.file={config}", log=log) as process:
+        writer = wait_for("the check", opened)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == -signal.SIGINT
+        os.close(writer)
     assert log.read_text() == ""
 
 
