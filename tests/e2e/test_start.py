@@ -120,22 +120,15 @@ def test_as_process_1_it_obeys_signals_during_the_start(
         assert process.wait(60) == 0
 
 
-def test_a_check_can_be_interrupted_without_a_traceback(tmp_path: Path) -> None:
-    config = tmp_path / "config.yaml"
-    os.mkfifo(config)
-
-    def opened() -> int | None:
-        try:
-            return os.open(config, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:  # nobody reads it yet
-            return None
-
+def test_a_command_that_ends_by_itself_can_be_interrupted_without_a_traceback(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with started(*EXPORTER, "--config.check", f"--config.file={config}", log=log) as process:
-        writer = wait_for("the check", opened)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == -signal.SIGINT
-        os.close(writer)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        flags = ("--health", f"--web.listen-address=127.0.0.1:{silent.getsockname()[1]}")
+        with started(*EXPORTER, *flags, log=log) as process:
+            client, _ = silent.accept()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == -signal.SIGINT
+            client.close()
     assert log.read_text() == ""
 
 
