@@ -36,9 +36,8 @@ lint: $(STAMP) ## ruff and mypy --strict
 bench: $(STAMP) ## a table of ratios: expositions, scrapes, memory, a real Prometheus
 	@$(BIN)/python -m benchmarks
 
-generate: $(STAMP) ## write anew what is generated: dashboard, rules, goldens, references
+generate: $(STAMP) ## write anew what is generated: dashboard, references, manifests
 	$(BIN)/python -m grafana.dashboard
-	$(BIN)/python -m prometheus.rules
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m deploy.generate
 

@@ -14,8 +14,8 @@ from exporter.model import State
 from grafana.links import UID
 from grafana.rows import exporter, files, history, jobs, trouble
 from grafana.variables import Ends, variables
-from prometheus.rules import RUNBOOKS
 
+RUNBOOKS = "https://github.com/zilliztech/zilliz-import-exporter/blob/main/docs/runbooks.md"
 FILE = Path(__file__).with_name("zilliz-imports.json")
 Panel = bargauge.Panel | stat.Panel | statetimeline.Panel | table.Panel | timeseries.Panel
 COMMAND = "python -m grafana.dashboard"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from prometheus.rules import GRAFANA
+from tests.support.rules import GRAFANA
 
 PACKAGE = re.compile(r"zilliz-import-exporter|\.")
 ANSWERS_AND_ENDS = ("--version", "--config.check", "--help")

@@ -62,7 +62,7 @@ def test_documents_speak_only_of_metrics_and_rules_that_exist() -> None:
         (str(document.relative_to(ROOT)), word)
         for document in documents()
         for word in re.findall(
-            r"(?<![\w:/-])(?:import_job:[\w:]+|zilliz_import_\w*[a-z])(?![\w*]|_?\()", read(document)
+            r"(?<![\w:/-])(?:zilliz_import:[\w:]+|zilliz_import_\w*[a-z])(?![\w*]|_?\()", read(document)
         )
     }
     assert {(where, word) for where, word in named if word not in known} == set()
