@@ -2,7 +2,6 @@
 
 from exporter.demo.clock import ScenarioClock
 from exporter.demo.jobs import Series
-from exporter.demo.launch import Demo, start
 from exporter.demo.scenario import FileScript, JobScript, Pause, Stages
 from exporter.demo.server import CLUSTER, KEY, MILVUS, SimulatedApi
 
@@ -10,7 +9,6 @@ __all__ = [
     "CLUSTER",
     "KEY",
     "MILVUS",
-    "Demo",
     "FileScript",
     "JobScript",
     "Pause",
@@ -18,5 +16,4 @@ __all__ = [
     "Series",
     "SimulatedApi",
     "Stages",
-    "start",
 ]

@@ -1,63 +1,67 @@
-"""The demo: the simulated API with its cast, and the configuration of an exporter that watches it."""
+"""The demo: two simulated clusters, and the configuration of an exporter that watches them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
+from exporter.demo import answers
+from exporter.demo.app import Servers, application
 from exporter.demo.clock import ScenarioClock
+from exporter.demo.jobs import Jobs
 from exporter.demo.library import cloud_cast, milvus_cast
-from exporter.demo.server import KEY, MILVUS, SimulatedApi
 
 DEMO_CLUSTER = "in01-demo0000000001"
 DEMO_MILVUS = "milvus-demo"
 DEMO_SPEED = 12.0
 """Scenario seconds per second: an import of half an hour takes two and a half minutes."""
 
+_KEY = "demo-key"
+_LOGIN = "root:Milvus"
 _LONGEST = frozenset({"events", "product_reviews"})
 
 
 @dataclass(frozen=True)
 class Demo:
-    """A running simulation, and the configuration to watch it with, as the YAML file would hold it."""
+    """The running simulation, and the configuration to watch it with, as the YAML file would hold it."""
 
-    api: SimulatedApi
+    api: Servers
     config: dict[str, object]
 
 
-def start(
-    *, speed: float = DEMO_SPEED, latency: float = 0.05, seed: int = 0, discovery: bool = True, milvus: bool = True
-) -> Demo:
-    """Start the demo on loopback; the caller stops `api`.
-
-    With `discovery` the configuration names only the two longest jobs itself; without it all that exist at the start,
-    and finds no later ones. Without `milvus` it leaves out the second cluster, which is simulated all the same.
-    """
-    api = SimulatedApi(clock=ScenarioClock(speed), latency=latency, keep_requests=1000, seed=seed)
-    api.add(*cloud_cast(seed), cluster=DEMO_CLUSTER)
-    api.add(*milvus_cast(seed), cluster=MILVUS)
-    api.milvus.users["root"] = "Milvus"
-    api.start()
-    found: dict[str, object] = {"discovery": {"refresh_interval": "10s", "finished_for": "5m"}} if discovery else {}
-    clusters: list[dict[str, object]] = [
+def start() -> Demo:
+    """Start the simulation; the caller stops `api`. Raises OSError where loopback has no port left."""
+    clock = ScenarioClock(DEMO_SPEED)
+    cloud, milvus = Jobs(), Jobs()
+    cloud.add_series(*cloud_cast(0))
+    milvus.add_series(*milvus_cast(0))
+    api = Servers(
+        [
+            application(
+                partial(answers.zilliz, cloud, clock), authorization=f"Bearer {_KEY}", refusal=answers.ZILLIZ_REFUSAL
+            ),
+            application(
+                partial(answers.milvus, milvus, clock), authorization=f"Bearer {_LOGIN}", refusal=answers.MILVUS_REFUSAL
+            ),
+        ]
+    )
+    zilliz_url, milvus_url = api.urls
+    discovery = {"refresh_interval": "10s", "finished_for": "5m"}
+    named = [script.job_id for script in cloud.present(0) if script.collection_name in _LONGEST]
+    clusters = [
         {
             "cluster_id": DEMO_CLUSTER,
-            "base_url": api.url,
-            "api_key": KEY,
-            "jobs": [
-                script.job_id
-                for script in api.jobs(DEMO_CLUSTER).present(0)
-                if not discovery or script.collection_name in _LONGEST
-            ],
-            **found,
-        }
-    ]
-    if milvus:
-        cluster: dict[str, object] = {
+            "base_url": zilliz_url,
+            "api_key": _KEY,
+            "jobs": named,
+            "discovery": discovery,
+        },
+        {
             "cluster_id": DEMO_MILVUS,
             "api": "milvus",
-            "base_url": api.milvus_url,
-            "api_key": "root:Milvus",
-        }
-        jobs = {} if discovery else {"jobs": [script.job_id for script in api.jobs(MILVUS).present(0)]}
-        clusters.append({**cluster, **jobs, **found})
+            "base_url": milvus_url,
+            "api_key": _LOGIN,
+            "discovery": discovery,
+        },
+    ]
     return Demo(api, {"clusters": clusters})

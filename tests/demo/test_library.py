@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 import requests
 
-from exporter.demo import KEY, MILVUS, Demo, JobScript, Series, start
+from exporter.demo import KEY, JobScript, Series
 from exporter.demo.bulk import bulk_jobs
-from exporter.demo.launch import DEMO_CLUSTER, DEMO_MILVUS, DEMO_SPEED
+from exporter.demo.launch import DEMO_CLUSTER, DEMO_MILVUS, DEMO_SPEED, Demo, start
 from exporter.demo.library import cloud_cast, milvus_cast
 from exporter.demo.scenario import Moment, Phase
 from exporter.model import id_order
@@ -96,43 +97,60 @@ def test_ids_are_unique_and_ascend_with_the_start(cast: tuple[Series, ...]) -> N
     assert in_order == sorted(in_order)
 
 
-def ask(demo: Demo, index: int) -> list[int]:
-    """Codes of the one-job calls about the jobs of one cluster of the configuration."""
-    clusters = demo.config["clusters"]
-    assert isinstance(clusters, list)
-    cluster = clusters[index]
-    milvus = cluster.get("api") == "milvus"
-    return [
-        requests.post(
-            cluster["base_url"] + ROOT + ("describe" if milvus else "getProgress"),
-            json={"jobId": job_id, "clusterId": cluster["cluster_id"]},
-            headers={"Authorization": f"Bearer {cluster['api_key']}"},
-            timeout=5,
-        ).json()["code"]
-        for job_id in cluster.get("jobs", ())
-    ]
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Demo]:
+    running = start()
+    yield running
+    running.api.stop()
 
 
-def test_the_demo_can_be_watched_with_the_configuration_it_gives() -> None:
-    demo = start(latency=0, discovery=False)
-    try:
-        assert ask(demo, 0) == [0] * 8
-        assert ask(demo, 1) == [0] * 8
-    finally:
-        demo.api.stop()
+def clusters(demo: Demo) -> list[dict[str, Any]]:
+    found = demo.config["clusters"]
+    assert isinstance(found, list)
+    return found
 
 
-def test_the_demo_with_discovery_names_two_jobs_and_can_leave_out_milvus() -> None:
-    demo = start(latency=0, milvus=False)
-    try:
-        clusters = demo.config["clusters"]
-        assert isinstance(clusters, list)
-        assert [cluster["cluster_id"] for cluster in clusters] == [DEMO_CLUSTER]
-        assert clusters[0]["discovery"] == {"refresh_interval": "10s", "finished_for": "5m"}
-        assert ask(demo, 0) == [0, 0]
-        assert DEMO_MILVUS not in json.dumps(demo.config)
-    finally:
-        demo.api.stop()
+def ask(cluster: dict[str, Any], operation: str, key: str | None = None, **fields: object) -> requests.Response:
+    return requests.post(
+        cluster["base_url"] + ROOT + operation,
+        json={"clusterId": cluster["cluster_id"], **fields},
+        headers={"Authorization": f"Bearer {key or cluster['api_key']}"},
+        timeout=5,
+    )
+
+
+def test_the_demo_names_the_two_longest_jobs_of_one_cluster_and_has_the_others_found(demo: Demo) -> None:
+    assert [each["cluster_id"] for each in clusters(demo)] == [DEMO_CLUSTER, DEMO_MILVUS]
+    assert [len(each.get("jobs", ())) for each in clusters(demo)] == [2, 0]
+    assert all(each["discovery"] == {"refresh_interval": "10s", "finished_for": "5m"} for each in clusters(demo))
+
+
+@pytest.mark.parametrize(("index", "operation"), [(0, "getProgress"), (1, "describe")])
+def test_the_demo_can_be_watched_with_the_configuration_it_gives(demo: Demo, index: int, operation: str) -> None:
+    cluster = clusters(demo)[index]
+    records = ask(cluster, "list", pageSize=100).json()["data"]["records"]
+    found = [record["jobId"] for record in records]
+    assert len(found) >= 8
+    assert set(cluster.get("jobs", ())) <= set(found)
+    assert {ask(cluster, operation, jobId=job_id).json()["code"] for job_id in found} == {0}
+
+
+@pytest.mark.parametrize(("index", "refusal"), [(0, (200, 21119)), (1, (401, 1800))])
+def test_the_demo_asks_for_the_key_that_its_configuration_gives(
+    demo: Demo, index: int, refusal: tuple[int, int]
+) -> None:
+    reply = ask(clusters(demo)[index], "list", key="wrong")
+    assert (reply.status_code, reply.json()["code"]) == refusal
+
+
+def test_a_stop_of_the_demo_leaves_no_thread_and_no_listener() -> None:
+    threads = threading.active_count()
+    running = start()
+    ask(clusters(running)[0], "list")
+    running.api.stop()
+    assert threading.active_count() == threads
+    with pytest.raises(requests.ConnectionError):
+        ask(clusters(running)[0], "list")
 
 
 def test_the_share_of_unfinished_bulk_jobs_is_exact_and_lasts_a_while() -> None:
@@ -169,12 +187,3 @@ def test_the_program_prints_its_url_serves_and_ends_when_asked(dialect: str, ope
             program.send_signal(signal.SIGTERM)
         assert len(reply.json()["data"]["details"]) == 2
         assert program.wait(10) == 0
-
-
-def test_the_milvus_of_the_demo_asks_for_a_password() -> None:
-    demo = start(latency=0)
-    try:
-        assert requests.post(f"{demo.api.milvus_url}{ROOT}list", json={}, timeout=5).status_code == 401
-        assert demo.api.jobs(MILVUS).present(0)
-    finally:
-        demo.api.stop()
