@@ -17,7 +17,7 @@ import yaml
 
 from benchmarks.programs import Api
 from exporter.demo.launch import DEMO_CLUSTER
-from exporter.demo.server import KEY
+from tests.support.simulated.server import KEY
 
 BINARY = "json_exporter"
 _AT_ONCE = 64

@@ -17,8 +17,8 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from exporter.demo.launch import DEMO_CLUSTER
-from exporter.demo.server import KEY
 from tests.support.exporter import Exporter
+from tests.support.simulated.server import KEY
 
 FIRST_ID = 457_000_000_000_000_001
 SPEED = 500
@@ -54,7 +54,8 @@ def simulated_api(
     tls: tuple[Path, Path] | None = None,
 ) -> Iterator[Api]:
     """Run one; `speed` is that of its jobs, `tls` are the files of its certificate and key."""
-    command = [sys.executable, "-m", "exporter.demo", f"--jobs={jobs}", f"--files={files}", f"--speed={speed}"]
+    command = [sys.executable, "-m", "tests.support.simulated"]
+    command += [f"--jobs={jobs}", f"--files={files}", f"--speed={speed}"]
     command += [f"--unfinished={unfinished}", f"--latency={latency}"]
     if tls is not None:
         command += [f"--tls-cert={tls[0]}", f"--tls-key={tls[1]}"]

@@ -19,8 +19,8 @@ from benchmarks.json_exporter import BINARY, probe_all
 from benchmarks.programs import Api, Scrapes, configuration, exporter, simulated_api
 from benchmarks.table import Row
 from exporter.demo.launch import DEMO_CLUSTER
-from exporter.demo.server import KEY
 from tests.support.authority import Authority
+from tests.support.simulated.server import KEY
 
 LATENCY = 0.05
 CPU_LIMIT = 0.9 / 0.42

@@ -10,12 +10,12 @@ from structlog.testing import capture_logs
 from exporter.api.client import ApiSettings
 from exporter.api.errors import TlsError
 from exporter.config.load import Loader
-from exporter.demo import CLUSTER, JobScript, SimulatedApi
 from exporter.scrape import ExplainingApi
 from exporter.selfmetrics import SelfMetrics
 from exporter.watch.settings import Clock
 from tests.discovery.bench import zilliz
 from tests.support.rig import Rig, real_api, real_clock
+from tests.support.simulated import CLUSTER, JobScript, SimulatedApi
 
 
 def test_a_configuration_that_could_not_be_prepared_for_a_while_is_taken_over_when_it_can(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from http.client import HTTPConnection
 
 import pytest
 
-from exporter.demo import SimulatedApi
-from exporter.demo.bulk import bulk_jobs
 from exporter.shelf import Stats
 from tests.discovery.bench import Service, asked, lists, zilliz
+from tests.support.simulated import SimulatedApi
+from tests.support.simulated.bulk import bulk_jobs
 
 JOBS, UNFINISHED, CONCURRENCY = 200, 2, 8
 HOUR = 3600.0

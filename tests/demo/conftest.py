@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from exporter.demo import CLUSTER, KEY, SimulatedApi
+from tests.support.simulated import CLUSTER, KEY, SimulatedApi
 
 ROOT = "/v2/vectordb/jobs/import/"
 

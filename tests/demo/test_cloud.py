@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.demo import FileScript, JobScript, SimulatedApi
 from tests.demo.conftest import Client
+from tests.support.simulated import FileScript, JobScript, SimulatedApi
 
 RUNNING, DONE = 80, 400
 

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from exporter.demo import CLUSTER, KEY, JobScript, SimulatedApi
-from exporter.demo.faults import Cut, Delay, Flood, Hang, Place, Raw, Respond, Rewrite, Trickle
-from exporter.demo.wire import Behaviour
 from tests.demo.conftest import ROOT, Client
+from tests.support.simulated import CLUSTER, KEY, JobScript, SimulatedApi
+from tests.support.simulated.faults import Cut, Delay, Flood, Hang, Place, Raw, Respond, Rewrite, Trickle
+from tests.support.simulated.wire import Behaviour
 
 
 @pytest.fixture(autouse=True)

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import requests
 
-from exporter.demo import KEY, JobScript, Series
-from exporter.demo.bulk import bulk_jobs
 from exporter.demo.launch import DEMO_CLUSTER, DEMO_MILVUS, DEMO_SPEED, Demo, start
 from exporter.demo.library import cloud_cast, milvus_cast
 from exporter.demo.scenario import Moment, Phase
 from exporter.model import id_order
 from tests.demo.conftest import ROOT
+from tests.support.simulated import KEY, JobScript, Series
+from tests.support.simulated.bulk import bulk_jobs
 
 FIVE_MINUTES = int(5 * 60 * DEMO_SPEED)
 
@@ -172,7 +172,8 @@ def test_bulk_jobs_finished_within_the_last_twelve_hours() -> None:
 
 @pytest.mark.parametrize(("dialect", "operation"), [("zilliz", "getProgress"), ("milvus", "describe")])
 def test_the_program_prints_its_url_serves_and_ends_when_asked(dialect: str, operation: str) -> None:
-    command = [sys.executable, "-m", "exporter.demo", f"--api={dialect}", "--jobs=3", "--files=2", "--latency=0"]
+    command = [sys.executable, "-m", "tests.support.simulated"]
+    command += [f"--api={dialect}", "--jobs=3", "--files=2", "--latency=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
         url = program.stdout.readline().strip()

@@ -6,8 +6,8 @@ import base64
 
 import pytest
 
-from exporter.demo import MILVUS, FileScript, JobScript, SimulatedApi
 from tests.demo.conftest import Client
+from tests.support.simulated import MILVUS, FileScript, JobScript, SimulatedApi
 
 JOB = "461000000000000000"
 RUNNING = 80

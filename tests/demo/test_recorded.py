@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from exporter.demo import CLUSTER, KEY, MILVUS, FileScript, JobScript, Pause, SimulatedApi, Stages
-from exporter.demo.faults import Respond
+from tests.support.simulated import CLUSTER, KEY, MILVUS, FileScript, JobScript, Pause, SimulatedApi, Stages
+from tests.support.simulated.faults import Respond
 
 HERE = Path(__file__).parent
 RECORDED = HERE / "milvus-replies"

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from exporter.demo import CLUSTER, MILVUS, JobScript, SimulatedApi
 from tests.demo.conftest import ROOT, Client
 from tests.support.authority import Authority
+from tests.support.simulated import CLUSTER, MILVUS, JobScript, SimulatedApi
 
 
 def descriptors() -> int:

@@ -7,10 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
-from exporter.demo import CLUSTER, KEY, MILVUS, SimulatedApi
-from exporter.demo.wire import Request
 from exporter.watch.settings import Clock
 from tests.support.rig import Rig
+from tests.support.simulated import CLUSTER, KEY, MILVUS, SimulatedApi
+from tests.support.simulated.wire import Request
 
 
 class Hours:

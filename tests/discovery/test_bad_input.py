@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from exporter.config.load import Loader
-from exporter.demo import CLUSTER, KEY, MILVUS, JobScript, SimulatedApi, Stages
-from exporter.demo.faults import Respond, Rewrite
 from tests.discovery.bench import Service, asked, milvus, samples, zilliz
 from tests.support.hostile import Hostile, always, reply
 from tests.support.rig import Rig
+from tests.support.simulated import CLUSTER, KEY, MILVUS, JobScript, SimulatedApi, Stages
+from tests.support.simulated.faults import Respond, Rewrite
 from tests.web.backend import running
 
 ENDLESS = Stages(importing=1e9)

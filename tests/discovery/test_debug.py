@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.debug import _json_lines
-from exporter.demo import CLUSTER, KEY, MILVUS, FileScript, JobScript, SimulatedApi, Stages
-from exporter.demo.faults import Hang, Respond
 from tests.discovery.bench import Service, lists, milvus, zilliz
+from tests.support.simulated import CLUSTER, KEY, MILVUS, FileScript, JobScript, SimulatedApi, Stages
+from tests.support.simulated.faults import Hang, Respond
 from tests.web.backend import running
 
 ENDLESS = Stages(pending=0, preimporting=0, importing=1e9)

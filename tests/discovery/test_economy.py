@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from exporter.demo import CLUSTER, MILVUS, JobScript, SimulatedApi, Stages
-from exporter.demo.bulk import bulk_jobs
-from exporter.demo.faults import Respond, Rewrite
 from tests.discovery.bench import Service, asked, lists, milvus, samples, zilliz
+from tests.support.simulated import CLUSTER, MILVUS, JobScript, SimulatedApi, Stages
+from tests.support.simulated.bulk import bulk_jobs
+from tests.support.simulated.faults import Respond, Rewrite
 
 HOUR = 3600.0
 JOBS, UNFINISHED = 2000, 50

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from exporter.demo import MILVUS, JobScript, SimulatedApi, Stages
-from exporter.demo.faults import Respond, Rewrite
 from tests.discovery.bench import Service, asked, lists, milvus
+from tests.support.simulated import MILVUS, JobScript, SimulatedApi, Stages
+from tests.support.simulated.faults import Respond, Rewrite
 
 ROOT = "/v2/vectordb/jobs/import/"
 JOB = "461000000000000001"

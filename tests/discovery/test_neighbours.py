@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from exporter.demo import CLUSTER, JobScript, SimulatedApi, Stages
-from exporter.demo.faults import Delay
 from tests.discovery.bench import Service, zilliz
 from tests.support.hostile import full_backlog
+from tests.support.simulated import CLUSTER, JobScript, SimulatedApi, Stages
+from tests.support.simulated.faults import Delay
 
 ENDLESS = Stages(importing=1e9)
 JOBS = [JobScript(str(457_000_000_000 + number), stages=ENDLESS) for number in range(20)]

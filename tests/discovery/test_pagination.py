@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.demo import SimulatedApi
-from exporter.demo.bulk import bulk_jobs
-from exporter.demo.faults import Rewrite
 from exporter.model import ListedJob, ListPage, Source, State
 from exporter.watch.sources import PAGES_PER_READING, PAGES_PER_SCRAPE
 from tests.discovery.bench import Service, lists, zilliz
+from tests.support.simulated import SimulatedApi
+from tests.support.simulated.bulk import bulk_jobs
+from tests.support.simulated.faults import Rewrite
 from tests.watch.test_cluster import Bench, discovering
 
 

@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import pytest
 
-from exporter.demo import JobScript, SimulatedApi, Stages
-from exporter.demo.faults import Respond
 from tests.discovery.bench import Service, asked, busiest_second, samples, zilliz
+from tests.support.simulated import JobScript, SimulatedApi, Stages
+from tests.support.simulated.faults import Respond
 
 RATE = 10
 ENDLESS = Stages(importing=1e9)

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from exporter.demo import JobScript, SimulatedApi
 from tests.docs.markdown import ROOT, Fence, fences
 from tests.docs.stand_ins import PROGRAMS
+from tests.support.simulated import JobScript, SimulatedApi
 
 JOB_ID = "448761313698322011"
 KEY = "your-key"

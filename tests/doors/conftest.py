@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.demo import CLUSTER, KEY, FileScript, JobScript, SimulatedApi, Stages
 from tests.doors.site import Site
+from tests.support.simulated import CLUSTER, KEY, FileScript, JobScript, SimulatedApi, Stages
 
 JOBS = tuple(f"4487613136983{number:05}" for number in range(500))
 FEW = 40

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo import SimulatedApi
-from exporter.demo.faults import Hang
 from tests.doors.conftest import FEW, JOBS
 from tests.doors.door import PATIENCE, Door, is_closed, rest, statuses
 from tests.doors.site import Site
 from tests.support.exporter import Samples
 from tests.support.program import wait_for
+from tests.support.simulated import SimulatedApi
+from tests.support.simulated.faults import Hang
 
 pytestmark = pytest.mark.e2e
 

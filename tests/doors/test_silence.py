@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.demo import CLUSTER, KEY, FileScript, JobScript, SimulatedApi, Stages
 from tests.doors.door import Door, is_closed
 from tests.doors.site import Site
+from tests.support.simulated import CLUSTER, KEY, FileScript, JobScript, SimulatedApi, Stages
 
 pytestmark = pytest.mark.e2e
 

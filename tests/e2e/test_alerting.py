@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.demo import CLUSTER, KEY, FileScript, JobScript, SimulatedApi
 from prometheus import rules
 from tests.support.alertmanager import Alertmanager
 from tests.support.exporter import Exporter
 from tests.support.program import wait_for
 from tests.support.prometheus import Prometheus, scrape_config
 from tests.support.rules import faster
+from tests.support.simulated import CLUSTER, KEY, FileScript, JobScript, SimulatedApi
 from tests.support.webhook import Webhook
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("prometheus", "prometheus-alertmanager")]

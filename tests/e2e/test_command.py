@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from exporter.demo import CLUSTER, KEY, JobScript, SimulatedApi
-from exporter.demo.faults import Hang
 from tests.doors.site import Site, users
 from tests.support.exporter import Exporter
 from tests.support.program import wait_for
+from tests.support.simulated import CLUSTER, KEY, JobScript, SimulatedApi
+from tests.support.simulated.faults import Hang
 
 pytestmark = pytest.mark.e2e
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo import CLUSTER, KEY, FileScript, JobScript, SimulatedApi, Stages
 from tests.support.exporter import Exporter
 from tests.support.prometheus import Prometheus, scrape_config
+from tests.support.simulated import CLUSTER, KEY, FileScript, JobScript, SimulatedApi, Stages
 
 pytestmark = pytest.mark.e2e
 

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from exporter.demo import KEY, JobScript, SimulatedApi, Stages
 from tests.support.exporter import Exporter
 from tests.support.program import wait_for
 from tests.support.prometheus import Prometheus
+from tests.support.simulated import KEY, JobScript, SimulatedApi, Stages
 
 pytestmark = pytest.mark.e2e
 

@@ -10,8 +10,8 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from exporter.demo import CLUSTER, KEY, JobScript, SimulatedApi
 from tests.support.exporter import Exporter
+from tests.support.simulated import CLUSTER, KEY, JobScript, SimulatedApi
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium")]
 

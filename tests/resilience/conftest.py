@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.demo import CLUSTER, ScenarioClock, SimulatedApi
 from tests.resilience.night import JOBS, MIDNIGHT, Night
 from tests.support.authority import Authority
+from tests.support.simulated import CLUSTER, ScenarioClock, SimulatedApi
 
 
 @pytest.fixture(scope="session")

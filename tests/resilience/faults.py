@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.demo.faults import Cut, Raw, Respond, Rewrite
-from exporter.demo.wire import JSON_TYPE, Behaviour
 from exporter.model import ErrorClass as Is
+from tests.support.simulated.faults import Cut, Raw, Respond, Rewrite
+from tests.support.simulated.wire import JSON_TYPE, Behaviour
 
 RECORDED = Path(__file__).parents[1] / "api" / "replies"
 DATA = {"jobId": "1", "collectionName": "victims", "state": "Importing", "progress": 50, "details": []}

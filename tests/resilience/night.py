@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.demo import CLUSTER, FileScript, JobScript, Pause, SimulatedApi, Stages
 from exporter.demo.scenario import FileMoment, Moment, Phase, TaskPhase
 from exporter.model import State
+from tests.support.simulated import CLUSTER, FileScript, JobScript, Pause, SimulatedApi, Stages
 from tests.support.strict import Exposed, Labels, labels
 
 CANARY = "canary-key-7b1e94"

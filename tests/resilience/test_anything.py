@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from exporter.api.parse import job_from, list_page_from
 from exporter.api.verdict import reply_data
-from exporter.demo.faults import Rewrite
 from exporter.model import Job, ListPage
 from tests.resilience.night import CANARY, NEIGHBOURS, VICTIMS, Night
 from tests.support.rig import Rig
+from tests.support.simulated.faults import Rewrite
 
 TEXTS = (
     st.text(max_size=20) | st.text(st.characters(codec=None), max_size=5) | st.sampled_from(["", "Importing", "1e400"])

@@ -9,11 +9,11 @@ from email.utils import formatdate
 
 import pytest
 
-from exporter.demo import CLUSTER, JobScript, SimulatedApi
-from exporter.demo.faults import Cut, Respond
 from exporter.model import ErrorClass
 from tests.resilience.night import JOBS, SLOW, UNFINISHED, VICTIMS, Night
 from tests.support.rig import Rig
+from tests.support.simulated import CLUSTER, JobScript, SimulatedApi
+from tests.support.simulated.faults import Cut, Respond
 from tests.support.strict import Exposed
 
 HOUR = 3600.0

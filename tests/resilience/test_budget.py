@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from exporter.demo.faults import Hang
 from exporter.model import ErrorClass
 from tests.resilience.night import JOBS, NEIGHBOURS, UNFINISHED, VICTIMS, Night
 from tests.support.exporter import Exporter, Samples
 from tests.support.program import wait_for
 from tests.support.rig import Rig
+from tests.support.simulated.faults import Hang
 
 FAR = 60.0
 """Seconds; far above every budget here and below those that a misread header would give."""

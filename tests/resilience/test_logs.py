@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from exporter.demo.faults import Respond
 from exporter.log import ChangeLog, Format
 from tests.resilience.faults import FAULTS, code
 from tests.resilience.night import VICTIMS, Night
 from tests.support.logs import captured_logs
 from tests.support.rig import Rig
+from tests.support.simulated.faults import Respond
 
 NASTY = code(5, "a\x1b[31m\nts=1 level=error\r\0\x07\x9b\u202e\u2028\ud800 end")
 INTERVAL = 600.0

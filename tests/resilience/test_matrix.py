@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from exporter.demo import CLUSTER
-from exporter.demo.faults import Respond
-from exporter.demo.wire import Behaviour
 from exporter.model import ErrorClass
 from tests.resilience.faults import FAULTS, RECORDED_ERRORS, recorded
 from tests.resilience.night import CANARY, JOBS, VICTIMS, Night
 from tests.support.hostile import Hostile, always, reply
 from tests.support.logs import captured_logs
 from tests.support.rig import Rig
+from tests.support.simulated import CLUSTER
+from tests.support.simulated.faults import Respond
+from tests.support.simulated.wire import Behaviour
 from tests.support.strict import Exposed, labels
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from exporter.demo.faults import Rewrite
 from exporter.model import State
 from tests.resilience.night import JOBS, MIDNIGHT, VICTIMS, Night
 from tests.support.logs import captured_logs
 from tests.support.rig import Rig
+from tests.support.simulated.faults import Rewrite
 from tests.support.strict import Exposed
 
 Change = Callable[[bytes], bytes]

@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 
 from exporter.api import transport
-from exporter.demo import CLUSTER, JobScript
-from exporter.demo.faults import Flood, Place, Trickle
 from exporter.model import ErrorClass
 from tests.resilience.night import CANARY, JOBS, NEIGHBOURS, VICTIMS, Night
 from tests.resilience.test_matrix import assert_down, assert_told
@@ -21,6 +19,8 @@ from tests.support.authority import Authority
 from tests.support.hostile import Conversation, Hostile, always, full_backlog, reply
 from tests.support.logs import captured_logs
 from tests.support.rig import Rig
+from tests.support.simulated import CLUSTER, JobScript
+from tests.support.simulated.faults import Flood, Place, Trickle
 from tests.support.strict import Exposed
 
 OTHER = "in01-unreachable"

@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 
 from exporter.config.load import Loader
-from exporter.demo import CLUSTER, JobScript, SimulatedApi
 from tests.resilience.night import JOBS, Night
 from tests.support.process import descriptors, threads
 from tests.support.program import wait_for
 from tests.support.rig import Rig
+from tests.support.simulated import CLUSTER, JobScript, SimulatedApi
 
 RELOADS = 1000
 PAUSE = 50

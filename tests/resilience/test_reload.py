@@ -11,10 +11,10 @@ import pytest
 import requests
 import yaml
 
-from exporter.demo import CLUSTER, SimulatedApi
 from tests.resilience.night import CANARY, JOBS, Night
 from tests.support.exporter import Exporter, Samples
 from tests.support.program import wait_for
+from tests.support.simulated import CLUSTER, SimulatedApi
 
 pytestmark = pytest.mark.e2e
 

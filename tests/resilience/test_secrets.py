@@ -20,15 +20,15 @@ from exporter import cli
 from exporter.api.deadline import Deadline
 from exporter.api.errors import ApiError
 from exporter.config.load import ConfigError, Loader
-from exporter.demo import CLUSTER
-from exporter.demo.faults import Cut, Raw, Respond, Rewrite
-from exporter.demo.wire import Behaviour
 from tests.resilience.night import JOBS, VICTIMS, Night
 from tests.resilience.test_origin import closed_port
 from tests.support.exporter import Exporter
 from tests.support.hostile import Hostile, always, reply
 from tests.support.logs import captured_logs
 from tests.support.rig import Rig
+from tests.support.simulated import CLUSTER
+from tests.support.simulated.faults import Cut, Raw, Respond, Rewrite
+from tests.support.simulated.wire import Behaviour
 
 # With characters that JSON, YAML, URLs and headers write differently.
 CANARY = "canary/ké+y\"7b1e94'\\x"

@@ -1,4 +1,4 @@
-"""Run the simulated API by itself: `python -m exporter.demo --jobs=1000`; its URL is the first line printed."""
+"""Run the server by itself: `python -m tests.support.simulated --jobs=1000`; its URL is the first line printed."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import signal
 import ssl
 import sys
 
-from exporter.demo.bulk import bulk_jobs
 from exporter.demo.clock import ScenarioClock
 from exporter.demo.launch import DEMO_CLUSTER, DEMO_SPEED
 from exporter.demo.library import cloud_cast, milvus_cast
-from exporter.demo.server import KEY, MILVUS, SimulatedApi
+from tests.support.simulated.bulk import bulk_jobs
+from tests.support.simulated.server import KEY, MILVUS, SimulatedApi
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m exporter.demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.support.simulated", description=__doc__)
     parser.add_argument("--api", choices=("zilliz", "milvus"), default="zilliz", help="whose URL to print first")
     parser.add_argument("--port", type=int, default=0, help="of Zilliz Cloud's API; 0 takes any")
     parser.add_argument("--milvus-port", type=int, default=0, help="of the Milvus; 0 takes any")

@@ -145,7 +145,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._open_ones.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - part of asyncio.Protocol
+    def connection_lost(self, exc: Exception | None) -> None:
         """Part of asyncio.Protocol."""
         if self._timer is not None:
             self._timer.cancel()

@@ -13,7 +13,7 @@ from typing import Literal
 from exporter.demo.clock import ScenarioClock
 from exporter.demo.jobs import Jobs
 from exporter.demo.scenario import FileMoment, JobScript, Moment
-from exporter.demo.wire import Reply, Request
+from tests.support.simulated.wire import Reply, Request
 
 _ROOT = "/v2/vectordb/jobs/import/"
 _PROGRESS = {_ROOT + "describe", _ROOT + "get_progress"}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from exporter.demo.wire import JSON_TYPE, Behaviour, Reply, Request, Wire
+from tests.support.simulated.wire import JSON_TYPE, Behaviour, Reply, Request, Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Respond:
     headers: tuple[tuple[str, str], ...] = ()
     content_type: str = JSON_TYPE
 
-    async def play(self, reply: Reply, wire: Wire) -> None:  # noqa: ARG002 - it replaces the reply
+    async def play(self, reply: Reply, wire: Wire) -> None:
         """Send it."""
         await wire.send(Reply(self.status, self.body, self.content_type, self.headers).encoded())
 
@@ -44,7 +44,7 @@ class Raw:
 
     data: bytes
 
-    async def play(self, reply: Reply, wire: Wire) -> None:  # noqa: ARG002 - it replaces the reply
+    async def play(self, reply: Reply, wire: Wire) -> None:
         """Send them and close."""
         await wire.send(self.data)
         wire.close()
@@ -114,7 +114,7 @@ class Trickle:
     place: Place
     interval: float = 0.5
 
-    async def play(self, reply: Reply, wire: Wire) -> None:  # noqa: ARG002 - it replaces the reply
+    async def play(self, reply: Reply, wire: Wire) -> None:
         """Send until the client gives up."""
         start, piece = _TRICKLES[self.place]
         await wire.send(start)
@@ -127,7 +127,7 @@ class Trickle:
 class Flood:
     """A body that never ends, as fast as the client reads it."""
 
-    async def play(self, reply: Reply, wire: Wire) -> None:  # noqa: ARG002 - it replaces the reply
+    async def play(self, reply: Reply, wire: Wire) -> None:
         """Send until the client gives up."""
         start, _ = _TRICKLES["body"]
         await wire.send(start)

@@ -15,12 +15,12 @@ from types import TracebackType
 from typing import Self
 
 from exporter.demo.clock import ScenarioClock
-from exporter.demo.cloud import CloudApi
-from exporter.demo.faults import Faults
 from exporter.demo.jobs import Jobs, Series
-from exporter.demo.milvus import MilvusApi
 from exporter.demo.scenario import JobScript
-from exporter.demo.wire import Answer, Connection, Reply, Request
+from tests.support.simulated.cloud import CloudApi
+from tests.support.simulated.faults import Faults
+from tests.support.simulated.milvus import MilvusApi
+from tests.support.simulated.wire import Answer, Connection, Reply, Request
 
 CLUSTER = "in01-0123456789abcde"
 """The Zilliz Cloud cluster that is there from the start."""
@@ -55,7 +55,7 @@ class SimulatedApi:
         self.faults = Faults()
         self.cloud = CloudApi(self.clock, {KEY})
         self.cloud.clusters[CLUSTER] = Jobs()
-        self.milvus = MilvusApi(self.clock, {}, random.Random(seed))  # noqa: S311 - an order, no secret
+        self.milvus = MilvusApi(self.clock, {}, random.Random(seed))
         self.connections_opened = 0
         self._host = host
         self._ports = [port, milvus_port]
