@@ -5,29 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from exporter.demo.clock import ScenarioClock
+from exporter.demo.clock import Clock
 from exporter.demo.jobs import Jobs
 from exporter.demo.scenario import FileMoment, JobScript, Moment, Phase, TaskPhase
 
 Fields = Mapping[str, Any]
-Body = dict[str, object]
+Body = dict[str, Any]
 
 ZILLIZ_REFUSAL: tuple[int, Body] = (200, {"code": 21119, "message": "The API key is illegal."})
 MILVUS_REFUSAL: tuple[int, Body] = (401, {"code": 1800, "message": "user hasn't authenticated"})
 """Status and body where the key, or user and password, are wrong."""
 
 
-def zilliz(jobs: Jobs, clock: ScenarioClock, operation: str, fields: Fields) -> Body:
+def zilliz(jobs: Jobs, clock: Clock, operation: str, fields: Fields) -> Body:
     """The reply of a Zilliz Cloud cluster to `list`, or to any other operation as a question about one job."""
     return _zilliz_list(jobs, clock, fields) if operation == "list" else _zilliz_progress(jobs, clock, fields)
 
 
-def milvus(jobs: Jobs, clock: ScenarioClock, operation: str, fields: Fields) -> Body:
+def milvus(jobs: Jobs, clock: Clock, operation: str, fields: Fields) -> Body:
     """The reply of a Milvus, likewise."""
     return _milvus_list(jobs, clock, fields) if operation == "list" else _milvus_progress(jobs, clock, fields)
 
 
-def _zilliz_progress(jobs: Jobs, clock: ScenarioClock, fields: Fields) -> Body:
+def _zilliz_progress(jobs: Jobs, clock: Clock, fields: Fields) -> Body:
     job_id = str(fields["jobId"])
     time = clock.time()
     script = jobs.find(job_id, time)
@@ -53,7 +53,7 @@ def _zilliz_progress(jobs: Jobs, clock: ScenarioClock, fields: Fields) -> Body:
     return {"code": 0, "data": data}
 
 
-def _zilliz_file(file: FileMoment, clock: ScenarioClock) -> Body:
+def _zilliz_file(file: FileMoment, clock: Clock) -> Body:
     return {
         "fileName": ",".join(file.paths),
         "fileSize": file.size,
@@ -65,7 +65,7 @@ def _zilliz_file(file: FileMoment, clock: ScenarioClock) -> Body:
     }
 
 
-def _zilliz_list(jobs: Jobs, clock: ScenarioClock, fields: Fields) -> Body:
+def _zilliz_list(jobs: Jobs, clock: Clock, fields: Fields) -> Body:
     page, size = fields.get("currentPage", 1), fields.get("pageSize", 10)
     collection, database = fields.get("collectionName", ""), fields.get("dbName", "")
     time = clock.time()
@@ -85,7 +85,7 @@ def _zilliz_list(jobs: Jobs, clock: ScenarioClock, fields: Fields) -> Body:
     return {"code": 0, "data": {"count": len(found), "currentPage": page, "pageSize": size, "records": records}}
 
 
-def _milvus_progress(jobs: Jobs, clock: ScenarioClock, fields: Fields) -> Body:
+def _milvus_progress(jobs: Jobs, clock: Clock, fields: Fields) -> Body:
     job_id = fields["jobId"]
     time = clock.time()
     script = jobs.find(job_id, time)
@@ -107,7 +107,7 @@ def _milvus_progress(jobs: Jobs, clock: ScenarioClock, fields: Fields) -> Body:
     return {"code": 0, "data": data}
 
 
-def _milvus_file(file: FileMoment, clock: ScenarioClock) -> Body:
+def _milvus_file(file: FileMoment, clock: Clock) -> Body:
     return {
         "completeTime": _time(clock, file.completed_at, ""),
         "fileName": f"[{' '.join(file.paths)}]",
@@ -120,7 +120,7 @@ def _milvus_file(file: FileMoment, clock: ScenarioClock) -> Body:
     }
 
 
-def _milvus_list(jobs: Jobs, clock: ScenarioClock, fields: Fields) -> Body:
+def _milvus_list(jobs: Jobs, clock: Clock, fields: Fields) -> Body:
     """All jobs on one page, of all databases unless a collection is named."""
     collection, database = fields.get("collectionName"), fields.get("dbName", "default")
     time = clock.time()
@@ -142,7 +142,7 @@ def _moments(scripts: Iterable[JobScript], time: float) -> Iterator[tuple[JobScr
     return ((script, moment) for script in scripts if (moment := script.at(time)) is not None)
 
 
-def _time(clock: ScenarioClock, at: float | None, unset: str | None) -> str | None:
+def _time(clock: Clock, at: float | None, unset: str | None) -> str | None:
     return unset if at is None else clock.timestamp(at)
 
 

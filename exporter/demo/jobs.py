@@ -1,9 +1,8 @@
-"""The jobs of one simulated cluster: those that were added, and series of them that go on by themselves."""
+"""The jobs of one simulated cluster, which start again and again."""
 
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -34,54 +33,16 @@ class Series:
 
 
 class Jobs:
-    """What one cluster knows. Thread-safe."""
+    """What one cluster knows."""
 
-    def __init__(self) -> None:
-        """Begin without any job."""
-        self._lock = threading.Lock()
-        self._scripts: dict[str, JobScript] = {}
-        self._series: list[Series] = []
-
-    def add(self, *scripts: JobScript) -> None:
-        """Add jobs; one of an id that is there already replaces that."""
-        with self._lock:
-            self._scripts.update((script.job_id, script) for script in scripts)
-
-    def add_series(self, *series: Series) -> None:
-        """Add jobs that are run again and again."""
-        with self._lock:
-            self._series.extend(series)
-
-    def remove(self, *job_ids: str) -> None:
-        """Forget jobs that were added, as if they had never been."""
-        with self._lock:
-            for job_id in job_ids:
-                self._scripts.pop(job_id, None)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._scripts.clear()
-            self._series.clear()
+    def __init__(self, *series: Series) -> None:
+        """The jobs never change; which of them there are depends on the time."""
+        self._series = series
 
     def find(self, job_id: str, time: float) -> JobScript | None:
         """The job of this id, if it is known at that scenario second."""
-        with self._lock:
-            script = self._scripts.get(job_id)
-            series = tuple(self._series)
-        if script is not None:
-            return script if script.known(time) else None
-        return next((run for each in series for run in each.present(time) if run.job_id == job_id), None)
+        return next((run for each in self._series for run in each.present(time) if run.job_id == job_id), None)
 
     def present(self, time: float) -> list[JobScript]:
         """All jobs known at a scenario second, in an order that does not depend on it."""
-        with self._lock:
-            scripts, series = tuple(self._scripts.values()), tuple(self._series)
-        known = [script for script in scripts if script.known(time)]
-        return known + [run for each in series for run in each.present(time)]
-
-    def collections(self, database: str) -> set[str]:
-        """Names of the collections of a database that any job was ever written for."""
-        with self._lock:
-            scripts = [*self._scripts.values(), *(each.run(0, each.first) for each in self._series)]
-        return {script.collection_name for script in scripts if script.db_name == database}
+        return [run for each in self._series for run in each.present(time)]

@@ -7,7 +7,7 @@ from functools import partial
 
 from exporter.demo import answers
 from exporter.demo.app import Servers, application
-from exporter.demo.clock import ScenarioClock
+from exporter.demo.clock import Clock
 from exporter.demo.jobs import Jobs
 from exporter.demo.library import cloud_cast, milvus_cast
 
@@ -31,10 +31,8 @@ class Demo:
 
 def start() -> Demo:
     """Start the simulation; the caller stops `api`. Raises OSError where loopback has no port left."""
-    clock = ScenarioClock(DEMO_SPEED)
-    cloud, milvus = Jobs(), Jobs()
-    cloud.add_series(*cloud_cast(0))
-    milvus.add_series(*milvus_cast(0))
+    clock = Clock(DEMO_SPEED)
+    cloud, milvus = Jobs(*cloud_cast(0)), Jobs(*milvus_cast(0))
     api = Servers(
         [
             application(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.demo.clock import ScenarioClock
+from tests.support.simulated.clock import ScenarioClock
 
 
 class Watch:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.demo.jobs import Jobs
 from tests.docs.markdown import ROOT, fences
 from tests.support.exporter import Exporter
 from tests.support.program import wait_for
 from tests.support.prometheus import Prometheus
 from tests.support.simulated import KEY, SimulatedApi
+from tests.support.simulated.jobs import Jobs
 
 CLUSTERS = [f"in01-{number:019d}" for number in range(20)]
 

@@ -7,10 +7,10 @@ import signal
 import ssl
 import sys
 
-from exporter.demo.clock import ScenarioClock
 from exporter.demo.launch import DEMO_CLUSTER, DEMO_SPEED
 from exporter.demo.library import cloud_cast, milvus_cast
 from tests.support.simulated.bulk import bulk_jobs
+from tests.support.simulated.clock import ScenarioClock
 from tests.support.simulated.server import KEY, MILVUS, SimulatedApi
 
 

@@ -1,4 +1,4 @@
-"""Zilliz Cloud's import API: key, clusters, projects, pages of the list, and its error codes."""
+"""What Zilliz Cloud checks before it answers: key, clusters, projects, pages of the list."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from exporter.demo.clock import ScenarioClock
-from exporter.demo.jobs import Jobs
-from exporter.demo.scenario import FileMoment, JobScript, Moment, Phase, TaskPhase
+from exporter.demo import answers
+from exporter.demo.clock import Clock
+from tests.support.simulated.jobs import Jobs
 from tests.support.simulated.wire import Reply, Request
 
 _ROOT = "/v2/vectordb/jobs/import/"
@@ -34,7 +34,7 @@ class CloudApi:
     list, which they leave open too.
     """
 
-    def __init__(self, clock: ScenarioClock, keys: Iterable[str]) -> None:
+    def __init__(self, clock: Clock, keys: Iterable[str]) -> None:
         """Begin without any cluster."""
         self.keys = set(keys)
         self.refusal: Literal[200, 401] = 200
@@ -53,14 +53,16 @@ class CloudApi:
             return _RefusedError(80000, "Incorrect parameter: the request body is not a JSON object.").reply
         try:
             jobs = self._cluster(request.fields)
-            return self._list(jobs, request.fields) if request.path == _LIST else self._progress(jobs, request.fields)
+            checked = self._checked_list if request.path == _LIST else self._checked_progress
+            return _json(answers.zilliz(jobs, self._clock, request.operation, checked(request.fields)))
         except _RefusedError as refusal:
             return refusal.reply
 
     def _refuse(self) -> Reply:
         if self.refusal == 401:
             return _json({"code": 80001, "message": "The token is illegal."}, 401)
-        return _json({"code": 21119, "message": "The API key is illegal."})
+        status, body = answers.ZILLIZ_REFUSAL
+        return _json(body, status)
 
     def _cluster(self, fields: Mapping[str, object]) -> Jobs:
         cluster = _text(fields, "clusterId")
@@ -80,82 +82,20 @@ class CloudApi:
             raise _RefusedError(96018, f"The cluster does not exist: {cluster}.")
         return jobs
 
-    def _progress(self, jobs: Jobs, fields: Mapping[str, object]) -> Reply:
-        job_id = str(fields.get("jobId") or "")
-        if not job_id:
+    def _checked_progress(self, fields: Mapping[str, object]) -> answers.Fields:
+        if not fields.get("jobId"):
             raise _RefusedError(80000, "Incorrect parameter: jobId is required.")
-        time = self._clock.time()
-        script = jobs.find(job_id, time)
-        moment = None if script is None else script.at(time)
-        if script is None or moment is None:
-            raise _RefusedError(96026, f"The job does not exist: {job_id}.")
-        return _json({"code": 0, "data": self._describe(script, moment)})
+        return fields
 
-    def _describe(self, script: JobScript, moment: Moment) -> dict[str, object]:
-        failed = moment.state is Phase.FAILED
-        described: dict[str, object] = {
-            "jobId": script.job_id,
-            "collectionName": script.collection_name,
-            "fileName": _plain(script.files[0].paths) if script.files else "",
-            "fileSize": moment.size,
-            "state": moment.state,
-            "progress": moment.progress,
-            "completeTime": self._when(moment.completed_at, None if failed else ""),
-            "reason": moment.reason,
-            "totalRows": moment.rows,
-            "importedRows": moment.imported_rows,
-            "details": [self._describe_file(file) for file in moment.files],
-        }
-        if failed:
-            del described["importedRows"]
-        return described
-
-    def _describe_file(self, file: FileMoment) -> dict[str, object]:
-        return {
-            "fileName": _plain(file.paths),
-            "fileSize": file.size,
-            "state": "Importing" if file.state is TaskPhase.IN_PROGRESS else file.state,
-            "progress": file.progress,
-            "completeTime": self._when(file.completed_at, ""),
-            "reason": file.reason,
-            "totalRows": file.rows,
-        }
-
-    def _when(self, at: float | None, unset: str | None) -> str | None:
-        return unset if at is None else self._clock.timestamp(at)
-
-    def _list(self, jobs: Jobs, fields: Mapping[str, object]) -> Reply:
+    def _checked_list(self, fields: Mapping[str, object]) -> answers.Fields:
         size = _number(fields, "pageSize", 10)
         if not 1 <= size <= 100:
             raise _RefusedError(96008, f"Invalid pageSize: {size}; it is 1 to 100.")
         page = _number(fields, "currentPage", 1)
         if not 1 <= page <= 2**31 - 1:
             raise _RefusedError(96009, f"Invalid currentPage: {page}; it begins at 1.")
-        collection, database = _text(fields, "collectionName"), _text(fields, "dbName")
-        time = self._clock.time()
-        found = [
-            script
-            for script in jobs.present(time)
-            if not self.filters_list
-            or (collection in {"", script.collection_name} and database in {"", script.db_name})
-        ]
-        shown = [(script, script.at(time)) for script in found[(page - 1) * size : page * size]]
-        records = [
-            {
-                "collectionName": script.collection_name,
-                "jobId": script.job_id,
-                "state": "InProgress" if moment.state is Phase.IMPORTING else moment.state,
-            }
-            for script, moment in shown
-            if moment is not None
-        ]
-        return _json(
-            {"code": 0, "data": {"count": len(found), "currentPage": page, "pageSize": size, "records": records}}
-        )
-
-
-def _plain(paths: tuple[str, ...]) -> str:
-    return ",".join(paths)
+        filters = ("collectionName", "dbName") if self.filters_list else ()
+        return {"pageSize": size, "currentPage": page, **{name: _text(fields, name) for name in filters}}
 
 
 def _text(fields: Mapping[str, object], name: str) -> str:

@@ -1,4 +1,4 @@
-"""Milvus' import API: the REST handler's routes, checks and texts, and lists that ignore pages and come shuffled."""
+"""What Milvus checks before it answers: the REST handler's routes and texts; and the random order of its replies."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from exporter.demo.clock import ScenarioClock
-from exporter.demo.jobs import Jobs
-from exporter.demo.scenario import FileMoment, JobScript, Moment
+from exporter.demo import answers
+from exporter.demo.clock import Clock
+from tests.support.simulated.jobs import Jobs
 from tests.support.simulated.wire import Reply, Request
 
 _ROOT = "/v2/vectordb/jobs/import/"
@@ -39,7 +39,7 @@ class MilvusApi:
     `coordinator` is how well the proxy reaches the one who knows the jobs.
     """
 
-    def __init__(self, clock: ScenarioClock, users: Mapping[str, str], shuffle: random.Random) -> None:
+    def __init__(self, clock: Clock, users: Mapping[str, str], shuffle: random.Random) -> None:
         """`shuffle` orders what the server keeps in Go maps."""
         self.users = dict(users)
         self.unprivileged: set[str] = set()
@@ -52,7 +52,8 @@ class MilvusApi:
         """Answer as the proxy does."""
         user = self._user(request.headers.get("authorization", ""))
         if user is None:
-            return _json({"code": 1800, "message": "user hasn't authenticated"}, 401)
+            status, body = answers.MILVUS_REFUSAL
+            return _json(body, status)
         path = request.path.removesuffix("/")
         if request.method != "POST" or path not in _PROGRESS | {_LIST}:
             return Reply(404, b"404 page not found", "text/plain")
@@ -65,10 +66,10 @@ class MilvusApi:
             job_id = "" if listing else _job_id(fields)
             if user in self.unprivileged:
                 return _denied(user, database, "PrivilegeListImport" if listing else "PrivilegeGetImportProgress")
-            data = self._list(fields, database) if listing else self._progress(job_id)
+            body = self._list(_text(fields, "collectionName"), database) if listing else self._progress(job_id)
         except _RefusedError as refusal:
             return _json({"code": refusal.code, "message": refusal.message})
-        return _json({"code": 0, "data": data})
+        return _json(body)
 
     def _user(self, authorization: str) -> str | None:
         """The user, empty where authorization is off; None where the request has to be refused."""
@@ -85,73 +86,28 @@ class MilvusApi:
         user, _, password = credentials.partition(":")
         return user if self.users.get(user) == password else None
 
-    def _progress(self, job_id: str) -> dict[str, object]:
+    def _progress(self, job_id: str) -> answers.Body:
         number = _parsed_id(job_id)
         if self.coordinator == "initializing":
             raise _RefusedError(1, "service not ready[=0]: Initializing")
         if self.coordinator == "unreachable":
             raise _RefusedError(65535, "rpc error: code = Unavailable desc = connection refused")
-        time = self._clock.time()
-        script = self.jobs.find(str(number), time)
-        moment = None if script is None else script.at(time)
-        if script is None or moment is None:
-            raise _RefusedError(2100, f"import job does not exist, jobID={number}: importing data failed")
-        return self._describe(job_id, script, moment)
+        body = answers.milvus(self.jobs, self._clock, "describe", {"jobId": str(number)})
+        if "data" in body:
+            body["data"]["jobId"] = job_id
+            self._shuffle.shuffle(body["data"]["details"])
+        return body
 
-    def _describe(self, job_id: str, script: JobScript, moment: Moment) -> dict[str, object]:
-        details = [self._describe_file(file) for file in moment.files]
-        self._shuffle.shuffle(details)
-        return {
-            "collectionName": script.collection_name,
-            "completeTime": self._when(moment.completed_at),
-            "details": details,
-            "fileSize": moment.size,
-            "importedRows": moment.imported_rows,
-            "jobId": job_id,
-            "progress": moment.progress,
-            **_reason(moment.reason),
-            "state": moment.state,
-            "totalRows": moment.rows,
-        }
-
-    def _describe_file(self, file: FileMoment) -> dict[str, object]:
-        return {
-            "completeTime": self._when(file.completed_at),
-            "fileName": f"[{' '.join(file.paths)}]",
-            "fileSize": file.size,
-            "importedRows": file.imported_rows,
-            "progress": file.progress,
-            **_reason(file.reason),
-            "state": file.state,
-            "totalRows": file.rows,
-        }
-
-    def _when(self, at: float | None) -> str:
-        return "" if at is None else self._clock.timestamp(at)
-
-    def _list(self, fields: Mapping[str, object], database: str) -> dict[str, object]:
+    def _list(self, collection: str, database: str) -> answers.Body:
         if self.coordinator == "initializing":
             raise _RefusedError(1, "service not ready[=0]: Initializing")
-        collection = _text(fields, "collectionName")
         if collection and collection not in self.jobs.collections(database):
             raise _RefusedError(100, f"collection not found[database={database}][collection={collection}]")
+        body = answers.milvus(self.jobs, self._clock, "list", {"collectionName": collection, "dbName": database})
         if self.coordinator == "unreachable":
-            return {"records": []}
-        time = self._clock.time()
-        records = [
-            {
-                "collectionName": script.collection_name,
-                "jobId": script.job_id,
-                "progress": moment.progress,
-                **_reason(moment.reason),
-                "state": moment.state,
-            }
-            for script in self.jobs.present(time)
-            if (not collection or (script.collection_name, script.db_name) == (collection, database))
-            and (moment := script.at(time)) is not None
-        ]
-        self._shuffle.shuffle(records)
-        return {"records": records}
+            body["data"]["records"] = []
+        self._shuffle.shuffle(body["data"]["records"])
+        return body
 
 
 def _decoded(request: Request) -> Mapping[str, object]:
@@ -195,10 +151,6 @@ def _parsed_id(job_id: str) -> int:
 def _denied(user: str, database: str, privilege: str) -> Reply:
     message = f"{privilege}: permission deny to {user} in the `{database}` database"
     return _json({"code": 65535, "message": f"rpc error: code = PermissionDenied desc = {message}"}, 403)
-
-
-def _reason(reason: str) -> dict[str, str]:
-    return {"reason": reason} if reason else {}
 
 
 def _text(fields: Mapping[str, object], name: str) -> str:

@@ -14,11 +14,12 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from exporter.demo.clock import ScenarioClock
-from exporter.demo.jobs import Jobs, Series
+from exporter.demo.jobs import Series
 from exporter.demo.scenario import JobScript
+from tests.support.simulated.clock import ScenarioClock
 from tests.support.simulated.cloud import CloudApi
 from tests.support.simulated.faults import Faults
+from tests.support.simulated.jobs import Jobs
 from tests.support.simulated.milvus import MilvusApi
 from tests.support.simulated.wire import Answer, Connection, Reply, Request
 
