@@ -9,7 +9,7 @@ from exporter.demo import answers
 from exporter.demo.app import Servers, application
 from exporter.demo.clock import Clock
 from exporter.demo.jobs import Jobs
-from exporter.demo.library import cloud_cast, milvus_cast
+from exporter.demo.world import MILVUS_JOBS, ZILLIZ_JOBS
 
 DEMO_CLUSTER = "in01-demo0000000001"
 DEMO_MILVUS = "milvus-demo"
@@ -32,11 +32,11 @@ class Demo:
 def start() -> Demo:
     """Start the simulation; the caller stops `api`. Raises OSError where loopback has no port left."""
     clock = Clock(DEMO_SPEED)
-    cloud, milvus = Jobs(*cloud_cast(0)), Jobs(*milvus_cast(0))
+    zilliz, milvus = Jobs(ZILLIZ_JOBS), Jobs(MILVUS_JOBS)
     api = Servers(
         [
             application(
-                partial(answers.zilliz, cloud, clock), authorization=f"Bearer {_KEY}", refusal=answers.ZILLIZ_REFUSAL
+                partial(answers.zilliz, zilliz, clock), authorization=f"Bearer {_KEY}", refusal=answers.ZILLIZ_REFUSAL
             ),
             application(
                 partial(answers.milvus, milvus, clock), authorization=f"Bearer {_LOGIN}", refusal=answers.MILVUS_REFUSAL
@@ -45,7 +45,7 @@ def start() -> Demo:
     )
     zilliz_url, milvus_url = api.urls
     discovery = {"refresh_interval": "10s", "finished_for": "5m"}
-    named = [script.job_id for script in cloud.present(0) if script.collection_name in _LONGEST]
+    named = [script.job_id for script in zilliz.present(0) if script.collection_name in _LONGEST]
     clusters = [
         {
             "cluster_id": DEMO_CLUSTER,

@@ -13,10 +13,11 @@ from functools import cached_property
 
 
 class Phase(StrEnum):
-    """States of a job as both products spell them in the reply about one job."""
+    """States of a job as both products spell them in the reply about one job; no document knows `Suspended`."""
 
     PENDING = "Pending"
     IMPORTING = "Importing"
+    SUSPENDED = "Suspended"
     UNCOMMITTED = "Uncommitted"
     COMPLETED = "Completed"
     FAILED = "Failed"
@@ -55,12 +56,14 @@ class Stages:
 class Pause:
     """A job that makes no headway from `after` seconds since its start, for `lasts` seconds.
 
-    With `node_lost` its unfinished tasks meanwhile stand at Pending with the percent that they had reached.
+    With `node_lost` its unfinished tasks meanwhile stand at Pending with the percent that they had reached. With
+    `suspended` the job itself is called Suspended meanwhile, if files are imported by then.
     """
 
     after: float
     lasts: float = math.inf
     node_lost: bool = False
+    suspended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +198,8 @@ class JobScript:
         if headway < preimporting:
             done = self._stepped(headway - pending, self.stages.preimporting, len(self.files))
             return Moment(Phase.IMPORTING, int(10 + 30 * done))
-        files, imported = self._import(headway, idle=self._node_lost(age))
+        pause = self.pause if self._paused(age) else None
+        files, imported = self._import(headway, idle=pause is not None and pause.node_lost)
         if headway < importing:
             progress = 40 + 30 * imported / self._rows
         elif headway < sorting:
@@ -204,7 +208,8 @@ class JobScript:
             progress = 80 + 10 * self._stepped(headway - sorting, self.stages.indexing, self._tasks)
         else:
             return Moment(Phase.UNCOMMITTED, 99, self._rows, self._rows, files)
-        return Moment(Phase.IMPORTING, int(progress), self._rows, imported, files)
+        state = Phase.SUSPENDED if pause is not None and pause.suspended else Phase.IMPORTING
+        return Moment(state, int(progress), self._rows, imported, files)
 
     def _completed(self) -> Moment:
         if not self._rows:
@@ -213,9 +218,8 @@ class JobScript:
         completed_at = self.starts_at + self._completed_after
         return Moment(Phase.COMPLETED, 100, self._rows, self._rows, files, completed_at)
 
-    def _node_lost(self, age: float) -> bool:
-        pause = self.pause
-        return pause is not None and pause.node_lost and pause.after <= age < pause.after + pause.lasts
+    def _paused(self, age: float) -> bool:
+        return self.pause is not None and self.pause.after <= age < self.pause.after + self.pause.lasts
 
     def _work(self, duration: float) -> float:
         """Seconds of a stage until its work is done; the coordinator notices that a tick later."""

@@ -133,6 +133,13 @@ def test_a_pause_without_end_is_never_left() -> None:
     assert script.forgotten_after == math.inf
 
 
+def test_a_suspended_job_is_called_so_while_it_stands_still() -> None:
+    script = JobScript("1", stages=STAGES, pause=Pause(60, 30, suspended=True))
+    before, suspended, after = moment(script, 59.99), moment(script, 60), moment(script, 90)
+    assert (before.state, suspended.state, after.state) == (Phase.IMPORTING, Phase.SUSPENDED, Phase.IMPORTING)
+    assert suspended.progress == after.progress == 49
+
+
 def test_a_lost_node_puts_unfinished_files_back_to_pending_with_the_percent_they_had() -> None:
     script = JobScript("1", stages=STAGES, pause=Pause(60, 30, node_lost=True))
     before, lost, after = moment(script, 59.99), moment(script, 75), moment(script, 91)

@@ -1,6 +1,5 @@
 """The simulated API as a server that tests can bend: faults, connections, requests on record, any number of jobs."""
 
-from exporter.demo.jobs import Series
 from exporter.demo.scenario import FileScript, JobScript, Pause, Stages
 from tests.support.simulated.clock import ScenarioClock
 from tests.support.simulated.server import CLUSTER, KEY, MILVUS, SimulatedApi
@@ -13,7 +12,6 @@ __all__ = [
     "JobScript",
     "Pause",
     "ScenarioClock",
-    "Series",
     "SimulatedApi",
     "Stages",
 ]

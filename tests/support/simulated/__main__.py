@@ -7,25 +7,20 @@ import signal
 import ssl
 import sys
 
-from exporter.demo.launch import DEMO_CLUSTER, DEMO_SPEED
-from exporter.demo.library import cloud_cast, milvus_cast
+from exporter.demo.launch import DEMO_CLUSTER
 from tests.support.simulated.bulk import bulk_jobs
 from tests.support.simulated.clock import ScenarioClock
-from tests.support.simulated.server import KEY, MILVUS, SimulatedApi
+from tests.support.simulated.server import MILVUS, SimulatedApi
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.support.simulated", description=__doc__)
     parser.add_argument("--api", choices=("zilliz", "milvus"), default="zilliz", help="whose URL to print first")
-    parser.add_argument("--port", type=int, default=0, help="of Zilliz Cloud's API; 0 takes any")
-    parser.add_argument("--milvus-port", type=int, default=0, help="of the Milvus; 0 takes any")
-    parser.add_argument("--cluster-id", default=DEMO_CLUSTER, help="the Zilliz Cloud cluster that has the jobs")
-    parser.add_argument("--key", default=KEY, help="the key that Zilliz Cloud accepts; the Milvus asks for none")
     parser.add_argument("--latency", type=float, default=0.05, help="seconds before each reply")
-    parser.add_argument("--speed", type=float, help="scenario seconds per second; 12, or 1 with --jobs")
-    parser.add_argument("--jobs", type=int, help="that many jobs, all alike, in place of the demo's")
-    parser.add_argument("--files", type=int, default=5, help="files of each of --jobs")
-    parser.add_argument("--unfinished", type=float, default=1.0, help="share of --jobs that is under way, 0 to 1")
+    parser.add_argument("--speed", type=float, default=1.0, help="scenario seconds per second")
+    parser.add_argument("--jobs", type=int, default=1000, help="how many jobs each API has, all alike")
+    parser.add_argument("--files", type=int, default=5, help="files of each job")
+    parser.add_argument("--unfinished", type=float, default=1.0, help="share of the jobs that is under way, 0 to 1")
     parser.add_argument("--tls-cert", help="PEM file; serves https")
     parser.add_argument("--tls-key", help="PEM file")
     return parser.parse_args()
@@ -38,22 +33,11 @@ def main() -> None:
     if arguments.tls_cert:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(arguments.tls_cert, arguments.tls_key)
-    bulk = arguments.jobs is not None
-    speed = arguments.speed if arguments.speed is not None else 1.0 if bulk else DEMO_SPEED
-    api = SimulatedApi(
-        clock=ScenarioClock(speed),
-        latency=arguments.latency,
-        port=arguments.port,
-        milvus_port=arguments.milvus_port,
-        ssl_context=context,
-        keep_requests=1000,
-    )
-    api.cloud.keys = {arguments.key}
-    for cluster, cast in ((arguments.cluster_id, cloud_cast), (MILVUS, milvus_cast)):
-        if bulk:
-            api.add(*bulk_jobs(arguments.jobs, files=arguments.files, unfinished=arguments.unfinished), cluster=cluster)
-        else:
-            api.add(*cast(0), cluster=cluster)
+    clock = ScenarioClock(arguments.speed)
+    api = SimulatedApi(clock=clock, latency=arguments.latency, ssl_context=context, keep_requests=1000)
+    jobs = tuple(bulk_jobs(arguments.jobs, files=arguments.files, unfinished=arguments.unfinished))
+    for cluster in (DEMO_CLUSTER, MILVUS):
+        api.add(*jobs, cluster=cluster)
     # Blocked before any thread starts, so that every thread leaves them to sigwait.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     with api:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 
 import exporter.demo.jobs
-from exporter.demo.jobs import Series
 from exporter.demo.scenario import JobScript
 
 
@@ -23,11 +22,6 @@ class Jobs(exporter.demo.jobs.Jobs):
         with self._lock:
             self._scripts.update((script.job_id, script) for script in scripts)
 
-    def add_series(self, *series: Series) -> None:
-        """Add jobs that are run again and again."""
-        with self._lock:
-            self._series += series
-
     def remove(self, *job_ids: str) -> None:
         """Forget jobs that were added, as if they had never been."""
         with self._lock:
@@ -38,24 +32,21 @@ class Jobs(exporter.demo.jobs.Jobs):
         """Forget everything."""
         with self._lock:
             self._scripts.clear()
-            self._series = ()
 
     def find(self, job_id: str, time: float) -> JobScript | None:
         """The job of this id, if it is known at that scenario second."""
         with self._lock:
             script = self._scripts.get(job_id)
-        if script is not None:
-            return script if script.known(time) else None
-        return super().find(job_id, time)
+        return script if script is not None and script.known(time) else None
 
     def present(self, time: float) -> list[JobScript]:
         """All jobs known at a scenario second, in an order that does not depend on it."""
         with self._lock:
             scripts = tuple(self._scripts.values())
-        return [script for script in scripts if script.known(time)] + super().present(time)
+        return [script for script in scripts if script.known(time)]
 
     def collections(self, database: str) -> set[str]:
         """Names of the collections of a database that any job was ever written for."""
         with self._lock:
-            scripts = [*self._scripts.values(), *(each.run(0, each.first) for each in self._series)]
+            scripts = tuple(self._scripts.values())
         return {script.collection_name for script in scripts if script.db_name == database}

@@ -14,7 +14,6 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from exporter.demo.jobs import Series
 from exporter.demo.scenario import JobScript
 from tests.support.simulated.clock import ScenarioClock
 from tests.support.simulated.cloud import CloudApi
@@ -45,10 +44,8 @@ class SimulatedApi:
         latency: float = 0.0,
         host: str = "127.0.0.1",
         port: int = 0,
-        milvus_port: int = 0,
         ssl_context: ssl.SSLContext | None = None,
         keep_requests: int = 100_000,
-        seed: int = 0,
     ) -> None:
         """Nothing listens before `start`; port 0 takes any, and keeps it over a stop and another start."""
         self.clock = clock or ScenarioClock()
@@ -56,10 +53,10 @@ class SimulatedApi:
         self.faults = Faults()
         self.cloud = CloudApi(self.clock, {KEY})
         self.cloud.clusters[CLUSTER] = Jobs()
-        self.milvus = MilvusApi(self.clock, {}, random.Random(seed))
+        self.milvus = MilvusApi(self.clock, {}, random.Random(0))
         self.connections_opened = 0
         self._host = host
-        self._ports = [port, milvus_port]
+        self._ports = [port, 0]
         self._ssl_context = ssl_context
         self._requests: deque[Request] = deque(maxlen=keep_requests)
         self._changed = threading.Condition()
@@ -143,13 +140,9 @@ class SimulatedApi:
         """The jobs of a cluster, of a project as `PROJECT/REGION`, or of `MILVUS`; a new one is made where needed."""
         return self.milvus.jobs if cluster == MILVUS else self.cloud.clusters.setdefault(cluster, Jobs())
 
-    def add(self, *jobs: JobScript | Series, cluster: str = CLUSTER) -> None:
+    def add(self, *jobs: JobScript, cluster: str = CLUSTER) -> None:
         """Add jobs to a cluster."""
-        for job in jobs:
-            if isinstance(job, Series):
-                self.jobs(cluster).add_series(job)
-            else:
-                self.jobs(cluster).add(job)
+        self.jobs(cluster).add(*jobs)
 
     def drop_connections(self) -> None:
         """Close the connections that are open, as a server does with those that were idle too long."""

@@ -1,40 +1,43 @@
-"""The demo's cast, its configuration, the jobs for benchmarks, and the program."""
+"""The demo's world, its configuration, the jobs for benchmarks, and the program."""
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import requests
 
+from exporter.demo.jobs import RecurringJob
 from exporter.demo.launch import DEMO_CLUSTER, DEMO_MILVUS, DEMO_SPEED, Demo, start
-from exporter.demo.library import cloud_cast, milvus_cast
-from exporter.demo.scenario import Moment, Phase
+from exporter.demo.scenario import JobScript, Moment, Phase
+from exporter.demo.world import ABORTED, MILVUS_JOBS, ZILLIZ_JOBS
 from exporter.model import id_order
 from tests.demo.conftest import ROOT
-from tests.support.simulated import KEY, JobScript, Series
+from tests.support.simulated import KEY
 from tests.support.simulated.bulk import bulk_jobs
 
 FIVE_MINUTES = int(5 * 60 * DEMO_SPEED)
 
 
-def course(cast: Iterable[Series], times: Iterable[int] = range(0, FIVE_MINUTES, 20)) -> list[dict[str, Moment]]:
+def course(jobs: Iterable[RecurringJob], times: Iterable[int] = range(0, FIVE_MINUTES, 20)) -> list[dict[str, Moment]]:
     """What each job that is known looks like at these scenario seconds."""
-    series = tuple(cast)
+    recurring = tuple(jobs)
     return [
-        {run.job_id: now for each in series for run in each.present(time) if (now := run.at(time)) is not None}
+        {run.job_id: now for each in recurring for run in each.present(time) if (now := run.at(time)) is not None}
         for time in times
     ]
 
 
-@pytest.mark.parametrize("cast", [cloud_cast, milvus_cast])
-def test_within_five_minutes_jobs_start_progress_finish_and_fail(cast: object) -> None:
-    moments = course(cloud_cast(0) if cast is cloud_cast else milvus_cast(0))
+@pytest.mark.parametrize("jobs", [ZILLIZ_JOBS, MILVUS_JOBS])
+def test_within_five_minutes_jobs_start_progress_finish_and_fail(jobs: tuple[RecurringJob, ...]) -> None:
+    moments = course(jobs)
     first, last = moments[0], moments[-1]
     assert set(last) - set(first)
     seen = {now.state for each in moments for now in each.values()}
@@ -46,32 +49,56 @@ def test_within_five_minutes_jobs_start_progress_finish_and_fail(cast: object) -
         for job_id, now in each.items()
         if job_id in first and first[job_id].state not in ended
     } >= ended
-    assert all(5 <= len(each) <= 14 for each in moments)
+    assert all(5 <= len(each) <= 16 for each in moments)
 
 
 def test_at_any_time_something_is_under_way() -> None:
     day = 24 * 3600
-    for moments in course((*cloud_cast(0), *milvus_cast(0)), range(day, day + 6 * 3600, 300)):
+    for moments in course((*ZILLIZ_JOBS, *MILVUS_JOBS), range(day, day + 6 * 3600, 300)):
         assert any(now.state is Phase.IMPORTING for now in moments.values())
 
 
-def test_the_cast_holds_every_trouble_that_is_worth_a_look() -> None:
-    cloud, milvus = course(cloud_cast(0)), course(milvus_cast(0))
+def test_the_world_holds_every_trouble_that_is_worth_a_look() -> None:
+    zilliz, milvus = course(ZILLIZ_JOBS), course(MILVUS_JOBS)
 
     def stands(moments: list[dict[str, Moment]], progress: int) -> bool:
         """Whether a job stays there for at least two minutes of watching."""
         at = [{job_id for job_id, now in each.items() if now.progress == progress} for each in moments]
         return any(sum(job_id in each for each in at) * 20 / DEMO_SPEED > 120 for job_id in set().union(*at))
 
-    assert stands(cloud, 70)
-    assert stands(cloud, 80)
-    assert stands(cloud, 0)
-    assert max(len(now.files) for each in cloud for now in each.values()) > 300
-    assert any("schema" in now.reason for each in cloud for now in each.values())
-    assert vanished(cloud)
+    assert stands(zilliz, 70)
+    assert stands(zilliz, 80)
+    assert stands(zilliz, 0)
+    assert max(len(now.files) for each in zilliz for now in each.values()) > 300
+    assert vanished(zilliz)
     assert stands(milvus, 99)
     assert any(now.state is Phase.UNCOMMITTED for each in milvus for now in each.values())
     assert any(now.state is Phase.FAILED and now.completed_at for each in milvus for now in each.values())
+
+
+def test_the_world_holds_failures_of_each_kind() -> None:
+    reasons = {now.reason for each in course((*ZILLIZ_JOBS, *MILVUS_JOBS)) for now in each.values() if now.reason}
+    assert any("schema" in reason for reason in reasons)
+    assert any(re.fullmatch(r"collection \d+ dropped", reason) for reason in reasons)
+    assert ABORTED in reasons
+    assert any("s3a://" in reason and reason.count(": ") >= 4 and len(reason) > 512 for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "collection", "state"),
+    [
+        (ZILLIZ_JOBS, "product_reviews", Phase.IMPORTING),
+        (ZILLIZ_JOBS, "web_pages", Phase.SUSPENDED),
+        (MILVUS_JOBS, "audit_log", Phase.IMPORTING),
+    ],
+)
+def test_a_job_of_the_world_stands_still_for_hours(
+    jobs: tuple[RecurringJob, ...], collection: str, state: Phase
+) -> None:
+    (job,) = (each for each in jobs if each.script.collection_name == collection)
+    begin, hours = int(2 * DEMO_SPEED), int(12 * 3600 * DEMO_SPEED)
+    (now,) = {moment for each in course([job], (begin, hours // 2, hours)) for moment in each.values()}
+    assert now.state is state
 
 
 def vanished(moments: list[dict[str, Moment]]) -> set[str]:
@@ -80,17 +107,17 @@ def vanished(moments: list[dict[str, Moment]]) -> set[str]:
     return {job_id for job_id, state in last.items() if state is Phase.IMPORTING} - set(moments[-1])
 
 
-def test_the_same_seed_gives_the_same_jobs() -> None:
-    def scripts(seed: int) -> list[JobScript]:
-        return [run for each in (*cloud_cast(seed), *milvus_cast(seed)) for run in each.present(5000)]
+def test_the_world_is_the_same_each_time() -> None:
+    def runs(job: RecurringJob) -> list[JobScript]:
+        return list(job.present(5000))
 
-    assert scripts(3) == scripts(3)
-    assert scripts(3) != scripts(4)
+    for job in (*ZILLIZ_JOBS, *MILVUS_JOBS):
+        assert runs(job) == runs(replace(job))
 
 
-@pytest.mark.parametrize("cast", [cloud_cast(0), milvus_cast(0)])
-def test_ids_are_unique_and_ascend_with_the_start(cast: tuple[Series, ...]) -> None:
-    runs = [run for each in cast for time in range(0, 86_400, 600) for run in each.present(time)]
+@pytest.mark.parametrize("jobs", [ZILLIZ_JOBS, MILVUS_JOBS])
+def test_ids_are_unique_and_ascend_with_the_start(jobs: tuple[RecurringJob, ...]) -> None:
+    runs = [run for each in jobs for time in range(0, 86_400, 600) for run in each.present(time)]
     starts = {run.job_id: run.starts_at for run in runs}
     assert len(starts) == len({(run.collection_name, run.starts_at) for run in runs})
     in_order = [starts[job_id] for job_id in sorted(starts, key=id_order)]
