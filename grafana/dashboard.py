@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models import dashboard as dm
 
 from exporter.model import State
 from grafana import imports, job, look
-from grafana.queries import ALL_JOBS, ID, KEY, latest, metric
+from grafana.queries import ALL_JOBS, ID, KEY, ONE_JOB, Scope, latest, metric
 from grafana.tables import IMPORT_JOB, IMPORTS, RUNBOOKS
 
 COMMAND = "python -m grafana.dashboard"
@@ -121,10 +121,10 @@ def one_job_variables() -> list[Variable]:
 class _Ends(dashboard.AnnotationQuery):
     """Marks the times at which jobs ended in this state, also of those seen only later."""
 
-    def __init__(self, name: str, state: State, *, shown: bool) -> None:
+    def __init__(self, name: str, state: State, scope: Scope, *, shown: bool) -> None:
         super().__init__()
         self.name(name).datasource(look.DATASOURCE).enable(shown).icon_color(look.STATE_COLOURS[state])
-        ended = latest("job_last_change_timestamp_seconds", f'{ALL_JOBS.job}, state="{state}"', KEY)
+        ended = latest("job_last_change_timestamp_seconds", f'{scope.job}, state="{state}"', KEY)
         self._fields: dict[str, object] = {
             "expr": f"1000 * {ended}",
             "titleFormat": f"{{{{collection_name}}}}: {state}",
@@ -215,8 +215,8 @@ def boards() -> dict[str, dm.Dashboard]:
         imports.rows(),
         all_jobs_variables(),
     )
-    every = every.annotation(_Ends("Failures", State.FAILED, shown=True))
-    every = every.annotation(_Ends("Completions", State.COMPLETED, shown=False))
+    every = every.annotation(_Ends("Failures", State.FAILED, ALL_JOBS, shown=True))
+    every = every.annotation(_Ends("Completions", State.COMPLETED, ALL_JOBS, shown=False))
     one = _board(
         IMPORT_JOB,
         "Zilliz / Import job",
@@ -224,6 +224,8 @@ def boards() -> dict[str, dm.Dashboard]:
         job.rows(),
         one_job_variables(),
     )
+    one = one.annotation(_Ends("Failures", State.FAILED, ONE_JOB, shown=True))
+    one = one.annotation(_Ends("Completions", State.COMPLETED, ONE_JOB, shown=True))
     return {IMPORTS: _arranged(every.build()), IMPORT_JOB: _arranged(one.build())}
 
 

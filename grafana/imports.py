@@ -15,6 +15,7 @@ from grafana.tables import (
     BAR,
     COLLECTION,
     DATABASE,
+    GAP,
     JOB,
     LONG_TEXT,
     REASON,
@@ -23,6 +24,7 @@ from grafana.tables import (
     Column,
     badge,
     figure,
+    labelled,
     link,
     listing,
 )
@@ -50,9 +52,19 @@ ALERTS: dict[str, tuple[str, str]] = {
 
 
 def trouble_rows(scope: queries.Scope) -> list[str]:
-    """Jobs that need attention, the last failures first; the label `state` is the section of the runbooks that helps."""
+    """Jobs that need attention, the last failures first; the label `state` is a section of the runbooks.
+
+    Where nothing is scraped, a row says so.
+    """
+    not_scraped = {
+        "state": "zillizimportexporterabsent",
+        "reason": "Prometheus gets nothing from an exporter: nobody watches the imports",
+        "cluster_id": GAP,
+        "job_id": GAP,
+    }
     return [
-        f'sort_desc(label_replace({each.jobs(scope)}, "state", "{each.section}", "", ""))' for each in queries.TROUBLES
+        labelled(f"absent({SCRAPED})", not_scraped),
+        *(f"sort_desc({labelled(each.jobs(scope), {'state': each.section})})" for each in queries.TROUBLES),
     ]
 
 
@@ -65,20 +77,21 @@ def trouble_state() -> tuple[dm.DynamicConfigValue, ...]:
     return (*badge(meanings | absent), link("What to do", f"{RUNBOOKS}#${{__value.raw}}"))
 
 
-def firing(matchers: str, *, width: int, height: int, where: Sequence[Column]) -> table.Panel:
-    """The alerts of this exporter; `where` are the columns that tell them apart."""
+def firing(matchers: str, *, height: int) -> table.Panel:
+    """The alerts of this exporter."""
     return listing(
         "Firing alerts",
-        "Alerts of this exporter that fire now, from Prometheus' own series ALERTS; each leads to the runbooks.",
+        "Alerts of this exporter that fire now, of imports and of clusters, from Prometheus' own series ALERTS; each"
+        " leads to the runbooks.",
         [queries.firing(matchers)],
         [
             Column("Alert", "", "alertname", 190, (*badge(dict(ALERTS)), link("Runbooks", RUNBOOKS))),
-            *where,
+            Column("Where", "", "where", 0, LONG_TEXT),
             Column("For", queries.firing(matchers), "", 80, figure("s", 1)),
         ],
         known="alertname",
         sort="For",
-        width=width,
+        width=9,
         height=height,
         no_value="No alert fires, or this Prometheus has not loaded the exporter's rules.",
     )
@@ -111,7 +124,7 @@ def numbers() -> list[Panel]:
             tally(queries.CLUSTERS_DOWN),
             alarm=look.BAD,
         ),
-        firing('cluster_id=~"|$cluster_id"', width=9, height=8, where=[Column("Collection", "", "collection_name")]),
+        firing('cluster_id=~"|$cluster_id"', height=8),
         state(State.IMPORTING, "Imports that run now, stalled ones included."),
         state(State.PENDING, "Imports that wait for their turn in the cluster's queue."),
         state(State.UNCOMMITTED, "Imports that have read everything and wait until their owner commits them."),
@@ -134,15 +147,11 @@ def numbers() -> list[Panel]:
 
 def attention() -> table.Panel:
     """One row per job that somebody should look at."""
-    not_scraped = (
-        f'label_replace(label_replace(label_replace(absent({SCRAPED}), "state", "zillizimportexporterabsent", "", ""),'
-        ' "cluster_id", "every cluster", "", ""), "job_id", "every import", "", "")'
-    )
     return listing(
         "Needs attention",
         "Imports that an alert is about, the worst first, before the alert's own delay is over. The state leads to the"
         " runbook. Since: when it failed, when anything last changed, or when the API last answered.",
-        [not_scraped, *trouble_rows(ALL_JOBS)],
+        trouble_rows(ALL_JOBS),
         [
             Column("State", "", "state", 118, trouble_state()),
             Column("Collection", "", "collection_name", 140, COLLECTION),
@@ -152,7 +161,7 @@ def attention() -> table.Panel:
             Column("Database", queries.database(ALL_JOBS), "db_name", 90, DATABASE),
             Column("Cluster", "", "cluster_id", 176, CLUSTER_CELL),
         ],
-        height=12,
+        height=10,
         no_value="No import needs attention.",
     )
 
@@ -197,6 +206,7 @@ def throughput() -> list[Panel]:
             [look.over_time(expr, "{{collection_name}} ({{cluster_id}})", step=queries.PACE_STEP)],
             unit=unit,
             stacked=True,
+            height=10,
             no_value="No import moved in this range, or nothing was scraped.",
         )
 
@@ -212,13 +222,12 @@ def files(scope: queries.Scope, title: str, description: str, *where: Column) ->
     def of_file(name: str) -> str:
         return queries.of_worst_files(latest(name, scope.job, queries.FILE), scope)
 
-    state = queries.of_worst_files(f"max by ({queries.FILE}, state) ({metric('file_state', scope.job)} == 1)", scope)
     why = f"max by ({queries.FILE}, reason) ({metric('file_failure_info', scope.job)})"
     ended = f"1000 * ({of_file('file_completed_timestamp_seconds')})"
     return listing(
         title,
         description,
-        [state],
+        [queries.file_rows(scope)],
         [
             Column("State", "", "state", 100, STATE),
             Column("Progress", of_file("file_progress_ratio"), "", 110, BAR),
@@ -227,7 +236,7 @@ def files(scope: queries.Scope, title: str, description: str, *where: Column) ->
             Column("Size", of_file("file_size_bytes"), "", 80, figure("decbytes")),
             Column("Rows", of_file("file_rows"), "", 80, figure("short")),
             Column("Imported", of_file("file_imported_rows"), "", 80, figure("short")),
-            Column("Ended", ended, "", 110, figure("dateTimeFromNow")),
+            Column("Ended", ended, "", 118, figure("dateTimeFromNow")),
             *where,
         ],
         height=11,
@@ -239,7 +248,7 @@ def history() -> list[Panel]:
     """The course of the newest jobs, all jobs by state, what ended."""
     per_target = f"sum without (collection_name, job_id) ({metric('job_state', ALL_JOBS.job)})"
     over = f'cluster_id=~"$cluster_id", collection_name=~"$collection", {EXPORTER}'
-    grown = f"increase({metric('jobs_finished_total', over)}[$__interval])"
+    grown = f"round(increase({metric('jobs_finished_total', over)}[$__interval]))"
     newest = ALL_JOBS.job.replace("$job_id", "$newest")
     return [
         look.timeline(

@@ -11,7 +11,7 @@ from exporter.model import State
 from grafana import look, queries
 from grafana.imports import Panel, files, firing, trouble_rows, trouble_state
 from grafana.queries import ID, KEY, ONE_JOB, SCRAPED, latest, metric
-from grafana.tables import CLUSTER, COLLECTION, DATABASE, LONG_TEXT, REASON, Column, figure, listing
+from grafana.tables import CLUSTER, COLLECTION, DATABASE, GAP, LONG_TEXT, REASON, Column, figure, listing
 
 JOB = ONE_JOB.job
 # Percents at which Milvus goes from one stage to the next, and the colour of the band above.
@@ -36,7 +36,7 @@ def figures() -> list[Panel]:
     """State, pace and size."""
 
     def figure_of(title: str, description: str, expr: str, unit: str) -> Panel:
-        return look.number(title, description, expr, unit=unit, no_value=" ")
+        return look.number(title, description, expr, unit=unit, no_value=GAP)
 
     changed = metric("job_last_change_timestamp_seconds", JOB)
     return [
@@ -99,11 +99,11 @@ def tables() -> list[Panel]:
             height=7,
             no_value="Nothing is wrong with this import, as far as the exporter can read it.",
         ),
-        firing('cluster_id="$cluster_id", job_id=~"|$job_id"', width=9, height=7, where=[]),
+        firing('cluster_id=~"|$cluster_id", job_id=~"|$job_id"', height=7),
         listing(
             "Import",
             "Which import this is, and how large. Rows and sizes as the API gives them.",
-            [f'label_replace({latest("job_info", JOB, f"{KEY}, db_name, file_name, source")}, "state", "x", "", "")'],
+            [latest("job_info", JOB, f"{KEY}, db_name, file_name, source")],
             [
                 Column("Collection", "", "collection_name", 150, COLLECTION),
                 Column("Database", "", "db_name", 90, DATABASE),
@@ -117,6 +117,7 @@ def tables() -> list[Panel]:
                 Column("Failed files", failed, "", 90, figure("none")),
                 Column("Not listed", latest("job_files_omitted", JOB), "", 84, figure("none")),
             ],
+            known="source",
             height=4,
             no_value="No exporter exposes this import now. Is its id right, and the time range?",
         ),
@@ -126,7 +127,7 @@ def tables() -> list[Panel]:
 def course() -> list[Panel]:
     """Progress and rows over time, and the states."""
     progress = look.graph(
-        "Progress",
+        "Progress over time",
         "The bands are Milvus' stages: up to 10 % it waits, to 40 % it checks the files, to 70 % it imports, and above"
         " it sorts and builds indexes, or, before 2.5, only builds indexes. Zilliz Cloud does not document its bands.",
         [look.over_time(f"max by (job_id) ({metric('job_progress_ratio', JOB)})", "progress")],
@@ -134,7 +135,7 @@ def course() -> list[Panel]:
     )
     banded = timeseries_bands(progress).max(1).override_by_name("progress", [look.fixed("text")])
     rows = look.graph(
-        "Rows",
+        "Rows over time",
         "Rows that the API has counted as imported, of those in the import's files.",
         [
             look.over_time(f"max by (job_id) ({metric('job_imported_rows', JOB)})", "imported", "A"),
@@ -142,6 +143,8 @@ def course() -> list[Panel]:
         ],
         unit="short",
     )
+    rows = rows.override_by_name("imported", [look.fixed(look.STATE_COLOURS[State.IMPORTING])])
+    rows = rows.override_by_name("in all", [look.fixed("text")])
     return [
         banded,
         rows,

@@ -281,6 +281,12 @@ def worst_files(scope: Scope) -> str:
     return f"bottomk(200, ({latest('file_progress_ratio', scope.job, FILE)} or 0 * {bad}) - 2 * {bad})"
 
 
+def file_rows(scope: Scope) -> str:
+    """These files with their states, the worst first."""
+    state = f"max by ({FILE}, state) ({metric('file_state', scope.job)} == 1)"
+    return f"sort({state} * on ({FILE}) group_left () {worst_files(scope)})"
+
+
 def of_worst_files(values: str, scope: Scope) -> str:
     """These values of the files that the table lists."""
     return f"({values}) and on ({FILE}) {worst_files(scope)}"
@@ -301,12 +307,15 @@ CLUSTERS_DOWN = f"group by (cluster_id) ({_SEEN}) unless (max by (cluster_id) ({
 
 
 def firing(matchers: str) -> str:
-    """Seconds since each alert of this exporter fires, or was about to."""
+    """Seconds since each alert of this exporter fires, or was about to; `where` is its collection, or its cluster."""
     alerts = f'alertname=~"ZillizImport.+", {matchers}'
-    return (
-        "time() - min by (alertname, severity, cluster_id, collection_name, job_id)"
+    since = (
+        "time() - min by (alertname, cluster_id, collection_name, job_id)"
         f' (ALERTS_FOR_STATE{{{alerts}}} and ignoring (alertstate) ALERTS{{{alerts}, alertstate="firing"}})'
     )
+    for label in ("cluster_id", "collection_name"):
+        since = f'label_replace({since}, "where", "$1", "{label}", "(.+)")'
+    return since
 
 
 # Numbers for a state timeline, which knows no words; Failed highest.

@@ -23,10 +23,10 @@ RUNBOOKS = "https://github.com/zilliztech/zilliz-import-exporter/blob/main/docs/
 NO_ROW = "-"
 
 
-def _marked(expr: str, *labels: str) -> str:
-    """The series with `NO_ROW` as these labels."""
-    for label in labels:
-        expr = f'label_replace({expr}, "{label}", "{NO_ROW}", "", "")'
+def labelled(expr: str, labels: Mapping[str, str]) -> str:
+    """The series of `expr` with these labels."""
+    for label, value in labels.items():
+        expr = f'label_replace({expr}, "{label}", "{value}", "", "")'
     return expr
 
 
@@ -123,7 +123,11 @@ def listing(
     """
     exprs = list(
         dict.fromkeys(
-            [*rows, _marked("vector(0)", "cluster_id", "job_id", known), *(c.expr for c in columns if c.expr)]
+            [
+                *rows,
+                labelled("vector(0)", dict.fromkeys(("cluster_id", "job_id", known), NO_ROW)),
+                *(c.expr for c in columns if c.expr),
+            ]
         )
     )
     refs = dict(zip(exprs, ascii_uppercase, strict=False))
