@@ -289,7 +289,7 @@ def history() -> list[Panel]:
         listing(
             "Finished",
             "Imports that ended, the last first, for as long as they are exposed. Duration counts from the import's"
-            " creation, where the API gives it.",
+            " creation, or from the exporter's first sight of it where the API gives no time.",
             [queries.finished(ALL_JOBS)],
             [
                 Column("State", "", "state", 104, STATE),

@@ -68,7 +68,12 @@ def figures() -> list[Panel]:
             f"max({queries.age(ONE_JOB)} and on ({ID}) ({metric('job_state', _unfinished())} == 1))",
             "s",
         ).decimals(1),
-        figure_of("Duration", "From its creation to its end.", f"max({queries.duration(ONE_JOB)})", "s").decimals(1),
+        figure_of(
+            "Duration",
+            "From its creation, or from when the exporter first saw it, to its end.",
+            f"max({queries.duration(ONE_JOB)})",
+            "s",
+        ).decimals(1),
         figure_of(
             "Answered",
             "When the API last answered about it.",

@@ -268,8 +268,8 @@ def ended(scope: Scope) -> str:
 
 
 def duration(scope: Scope) -> str:
-    """Seconds from the job's creation to its end; nothing where the API does not give the creation."""
-    return f"{ended(scope)} - {latest('job_created_timestamp_seconds', scope.job)}"
+    """Seconds from the job's creation, or from an exporter's first sight of it, to its end."""
+    return f"({ended(scope)} - {created(scope)} > 0)"
 
 
 # --- Files ------------------------------------------------------------------------------------------------------------

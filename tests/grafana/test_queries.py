@@ -49,7 +49,14 @@ STATES = {State.IMPORTING: 6, State.PENDING: 3, State.UNCOMMITTED: 2, State.UNKN
 COMPLETED, ENDED = 8, 12
 
 SHAPES = {"metrics": ("metrics",), "sd": ("sd",), "both": ("metrics", "sd"), "replicas": ("metrics", "replica")}
-NOTHING_OF_THE_KIND = ("Firing alerts", "What is wrong", "absent(", "annotation", "Duration", "Files, worst first D")
+NOTHING_OF_THE_KIND = (
+    "Firing alerts",
+    "What is wrong",
+    "absent(",
+    "annotation",
+    "Duration",
+    "Import job: Files, worst first D",
+)
 """No alert is evaluated here, something is scraped, and the one job runs without trouble."""
 
 
