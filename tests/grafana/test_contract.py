@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-import prometheus
+import grafana
 from exporter.metrics import CLUSTER_FAMILIES, JOB_FAMILIES
 from exporter.model import ErrorClass, Source, State
 from exporter.selfmetrics import SelfMetrics
@@ -17,6 +17,7 @@ from grafana.imports import ALERTS
 from grafana.queries import ALL_JOBS, TROUBLES
 from tests.grafana.reading import QUERIES, VARIABLE_QUERIES, Query, grouping, selectors, title
 
+ROOT = Path(grafana.__file__).parent.parent
 TARGET = {"job", "instance"}
 OF_ALERTS = {"alertname", "alertstate", "cluster_id", "collection_name", "job_id"}
 
@@ -55,7 +56,7 @@ LABELS = {name: labels for names, labels in EXPOSED.values() for name in names} 
 
 def rules() -> Iterator[tuple[str, str]]:
     """Name and expression of every recording and alert rule."""
-    for file in sorted((Path(prometheus.__file__).parent / "rules").glob("*.y*ml")):
+    for file in sorted((ROOT / "prometheus/rules").glob("*.y*ml")):
         for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
             for rule in group["rules"]:
                 yield rule.get("record") or rule["alert"], rule["expr"]
@@ -128,7 +129,7 @@ def test_the_dashboard_has_words_for_every_alert() -> None:
 
 
 def test_every_trouble_has_a_section_in_the_runbooks() -> None:
-    text = (Path(prometheus.__file__).parent.parent / "docs/runbooks.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/runbooks.md").read_text(encoding="utf-8")
     sections = {line[3:].strip().lower().replace(" ", "-") for line in text.splitlines() if line.startswith("## ")}
     assert {each.section for each in TROUBLES} | {alert.lower() for alert in ALERTS} <= sections
 
