@@ -9,9 +9,10 @@ from grafana_foundation_sdk.models import common as cm
 
 from exporter.model import State
 from grafana import look, queries
-from grafana.imports import Panel, files, firing, trouble_rows, trouble_state
+from grafana.imports import Panel
 from grafana.queries import ID, KEY, ONE_JOB, SCRAPED, latest, metric
-from grafana.tables import CLUSTER, COLLECTION, DATABASE, GAP, LONG_TEXT, REASON, Column, figure, listing
+from grafana.shared import files, firing, trouble_rows, trouble_state
+from grafana.tables import CLUSTER_LINK, COLLECTION_LINK, GAP, LONG_TEXT, REASON, TEXT, Column, figure, listing
 
 JOB = ONE_JOB.job
 # Percents at which Milvus goes from one stage to the next, and the colour of the band above.
@@ -110,11 +111,11 @@ def tables() -> list[Panel]:
             "Which import this is, and how large. Rows and sizes as the API gives them.",
             [latest("job_info", JOB, f"{KEY}, db_name, file_name, source")],
             [
-                Column("Collection", "", "collection_name", 150, COLLECTION),
-                Column("Database", "", "db_name", 90, DATABASE),
-                Column("Cluster", "", "cluster_id", 176, CLUSTER),
+                Column("Collection", "", "collection_name", 150, COLLECTION_LINK),
+                Column("Database", "", "db_name", 90, TEXT),
+                Column("Cluster", "", "cluster_id", 176, CLUSTER_LINK),
                 Column("File", "", "file_name", 0, LONG_TEXT),
-                Column("Named by", "", "source", 86, DATABASE),
+                Column("Named by", "", "source", 86, TEXT),
                 Column("Rows", latest("job_rows", JOB), "", 76, figure("short")),
                 Column("Imported", latest("job_imported_rows", JOB), "", 84, figure("short")),
                 Column("Size", latest("job_size_bytes", JOB), "", 76, figure("decbytes")),

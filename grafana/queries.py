@@ -14,7 +14,6 @@ from exporter.model import State
 
 ID = "cluster_id, job_id"
 KEY = "cluster_id, collection_name, job_id"
-FILE = f"{KEY}, file_name"
 
 EXPORTER = 'job=~"$job", instance=~"$instance"'
 CLUSTER = f'cluster_id=~"$cluster_id", {EXPORTER}'
@@ -27,7 +26,8 @@ PACE_STEP = "1m"
 LONGEST_ESTIMATE = 7 * 86400
 # Until when a cluster that is no longer scraped is missed.
 MISSED_FOR = "1h"
-UNFINISHED = f"{State.PENDING}|{State.IMPORTING}|{State.UNCOMMITTED}|{State.UNKNOWN}"
+_UNFINISHED = tuple(state for state in State if not state.finished)
+UNFINISHED = "|".join(_UNFINISHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,10 @@ def in_state(state: State, scope: Scope) -> str:
 # --- What needs attention: each as its alert has it -------------------------------------------------------------------
 
 
-_IMPORTING, _UNKNOWN, _PENDING, _UNCOMMITTED = (
-    f'="{state}"' for state in (State.IMPORTING, State.UNKNOWN, State.PENDING, State.UNCOMMITTED)
-)
-
-
-def unchanged(scope: Scope, states: str) -> str:
-    """Seconds since anything changed, by job and state; `states` is the end of a matcher, as in `="Pending"`."""
-    changed = metric("job_last_change_timestamp_seconds", f"{scope.job}, state{states}{scope.state}")
+def unchanged(scope: Scope, *states: State) -> str:
+    """Seconds since anything changed, by job and state."""
+    matcher = f'state{"=~" if len(states) > 1 else "="}"{"|".join(states)}"'
+    changed = metric("job_last_change_timestamp_seconds", f"{scope.job}, {matcher}{scope.state}")
     return f"time() - min by (cluster_id, collection_name, db_name, job_id, state) ({changed})"
 
 
@@ -118,19 +114,19 @@ def not_found(scope: Scope) -> str:
 
 def stalled(scope: Scope) -> str:
     """Unchanged for too long; from 70 % on, Milvus sorts and builds indexes, and reports little while it does."""
-    importing, unknown = unchanged(scope, _IMPORTING), unchanged(scope, _UNKNOWN)
+    importing, unknown = unchanged(scope, State.IMPORTING), unchanged(scope, State.UNKNOWN)
     early = f"and on ({ID}) {metric('job_progress_ratio', scope.job)} < 0.7"
     return f"{importing} > 90 * 60 {early} or {importing} > 6 * 3600 or {unknown} > 3600"
 
 
 def pending(scope: Scope) -> str:
     """Waiting for their start for too long."""
-    return f"{unchanged(scope, _PENDING)} > 3600"
+    return f"{unchanged(scope, State.PENDING)} > 3600"
 
 
 def uncommitted(scope: Scope) -> str:
     """Waiting for their commit for too long."""
-    return f"{unchanged(scope, _UNCOMMITTED)} > 6 * 3600"
+    return f"{unchanged(scope, State.UNCOMMITTED)} > 6 * 3600"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +184,7 @@ def database(scope: Scope) -> str:
 
 def running(scope: Scope) -> str:
     """Unfinished jobs, with the seconds since anything changed. Where replicas differ, the later change counts."""
-    states = f'=~"{UNFINISHED}"'
-    return f"bottomk by ({ID}) (1, {unchanged(scope, states)})"
+    return f"bottomk by ({ID}) (1, {unchanged(scope, *_UNFINISHED)})"
 
 
 def progress(scope: Scope) -> str:
@@ -215,11 +210,6 @@ def _pace_now(name: str, scope: Scope) -> str:
 def bytes_per_second(scope: Scope) -> str:
     """An estimate: the API reports percents."""
     return f"{_pace_now('job_progress_ratio', scope)} * {latest('job_size_bytes', scope.job)}"
-
-
-def rows_per_second(scope: Scope) -> str:
-    """As the API counts them."""
-    return _pace_now("job_imported_rows", scope)
 
 
 def remaining(scope: Scope) -> str:
@@ -270,26 +260,6 @@ def ended(scope: Scope) -> str:
 def duration(scope: Scope) -> str:
     """Seconds from the job's creation, or from an exporter's first sight of it, to its end."""
     return f"({ended(scope)} - {created(scope)} > 0)"
-
-
-# --- Files ------------------------------------------------------------------------------------------------------------
-
-
-def worst_files(scope: Scope) -> str:
-    """At most 200 files: failed ones first, then by progress."""
-    bad = latest("file_state", f'{scope.job}, state="{State.FAILED}"', FILE)
-    return f"bottomk(200, ({latest('file_progress_ratio', scope.job, FILE)} or 0 * {bad}) - 2 * {bad})"
-
-
-def file_rows(scope: Scope) -> str:
-    """These files with their states, the worst first."""
-    state = f"max by ({FILE}, state) ({metric('file_state', scope.job)} == 1)"
-    return f"sort({state} * on ({FILE}) group_left () {worst_files(scope)})"
-
-
-def of_worst_files(values: str, scope: Scope) -> str:
-    """These values of the files that the table lists."""
-    return f"({values}) and on ({FILE}) {worst_files(scope)}"
 
 
 # --- Clusters, alerts, history ----------------------------------------------------------------------------------------

@@ -66,18 +66,17 @@ def _page(uid: str, *kept: str, **chosen: str) -> str:
 
 _CLUSTER = '${__data.fields["cluster_id"]:percentencode}'
 _VALUE = "${__value.raw:percentencode}"
-_TEXT = (look.setting("noValue", GAP),)
+TEXT = (look.setting("noValue", GAP),)
 LONG_TEXT = (
-    *_TEXT,
+    *TEXT,
     look.setting("custom.cellOptions", cm.TableAutoCellOptions(wrap_text=True)),
     look.setting("custom.wrapText", value=True),  # the same, from Grafana 12 on
     look.setting("custom.inspect", value=True),
 )
-DATABASE = _TEXT
-_FILTERED = (*_TEXT, look.setting("custom.filterable", value=True))
-CLUSTER = (*_FILTERED, link("Only this cluster", _page(IMPORTS, cluster_id=_VALUE)))
-COLLECTION = (*_FILTERED, link("Only this collection", _page(IMPORTS, "cluster_id", collection=_VALUE)))
-JOB = (*_FILTERED, link("This import job", _page(IMPORT_JOB, cluster_id=_CLUSTER, job_id=_VALUE)))
+_FILTERED = (*TEXT, look.setting("custom.filterable", value=True))
+CLUSTER_LINK = (*_FILTERED, link("Only this cluster", _page(IMPORTS, cluster_id=_VALUE)))
+COLLECTION_LINK = (*_FILTERED, link("Only this collection", _page(IMPORTS, "cluster_id", collection=_VALUE)))
+JOB_LINK = (*_FILTERED, link("This import job", _page(IMPORT_JOB, cluster_id=_CLUSTER, job_id=_VALUE)))
 BAR = (
     *figure("percentunit", 0),
     look.setting("min", 0),

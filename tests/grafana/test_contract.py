@@ -13,8 +13,8 @@ import grafana
 from exporter.metrics import CLUSTER_FAMILIES, JOB_FAMILIES
 from exporter.model import ErrorClass, Source, State
 from exporter.selfmetrics import SelfMetrics
-from grafana.imports import ALERTS
 from grafana.queries import ALL_JOBS, TROUBLES
+from grafana.shared import ALERTS
 from tests.grafana.reading import QUERIES, VARIABLE_QUERIES, Query, grouping, selectors, title
 
 ROOT = Path(grafana.__file__).parent.parent

@@ -10,9 +10,9 @@ import pytest
 
 from exporter.model import ErrorClass, State
 from grafana.dashboard import COMMAND, FILES, render
-from grafana.imports import ALERTS
 from grafana.look import BAD, ERROR_WORDS, NOT_SCRAPED, STATE_COLOURS, WORD_COLOURS
 from grafana.queries import STATE_CODES, TROUBLES
+from grafana.shared import ALERTS
 from grafana.tables import IMPORT_JOB, IMPORTS, NO_ROW
 from tests.grafana.reading import BOARDS, PANELS, QUERIES, Board, Json, Query, title
 
