@@ -5,6 +5,9 @@ FROM python:3.13-slim-bookworm AS build
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter ./exporter
+COPY grafana ./grafana
+COPY prometheus ./prometheus
+COPY config.example.yaml ./
 ARG REVISION=
 RUN sed -i "s/^__revision__ = .*/__revision__ = \"${REVISION}\"/" exporter/__init__.py \
     && python -m pip wheel --no-cache-dir --no-deps --wheel-dir=/wheels . \

@@ -3,7 +3,9 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+# What running needs, and what everything else needs as well.
+PACKAGE := $(VENV)/.installed
+STAMP := $(VENV)/.installed-dev
 PYTEST_ARGS ?= --numprocesses=2 --dist=loadfile
 # The one on the PATH, else one that is built once.
 HELM ?= $(or $(shell command -v helm),$(BIN)/helm)
@@ -16,14 +18,19 @@ CHART := deploy/helm/zilliz-import-exporter
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(STAMP): pyproject.toml
+$(PACKAGE): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name it: make PYTHON=python3.12")'
 	@echo "Installing into $(VENV), once" >&2
 	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(STAMP): $(PACKAGE)
+	@echo "Installing the development kit into $(VENV), once" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-demo: $(STAMP) ## watch the jobs of a simulated import API: status page and metrics on http://localhost:10530/
+demo: $(PACKAGE) ## watch the jobs of a simulated import API: status page and metrics on http://localhost:10530/
 	@$(BIN)/zilliz-import-exporter --demo $(DEMO_ARGS)
 
 tools: ## install Prometheus, Alertmanager and Chromium where they are missing and apt-get may be used
@@ -51,9 +58,8 @@ chart-check: $(STAMP) $(HELM) ## render the Helm chart for several sets of value
 bench: $(STAMP) ## a table of ratios: expositions, scrapes, memory, a real Prometheus
 	@$(BIN)/python -m benchmarks
 
-generate: $(STAMP) ## write anew what is generated: dashboard, rules, goldens, references
+generate: $(STAMP) ## write anew what is generated: dashboard, references, manifests
 	$(BIN)/python -m grafana.dashboard
-	$(BIN)/python -m prometheus.rules
 	$(BIN)/python -m docs.generate
 
 release-check: $(STAMP) ## build the distributions, install them in every documented way, scrape each; leaves them in dist/

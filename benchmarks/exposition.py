@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import generate_latest
@@ -26,12 +26,15 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from benchmarks.programs import resident_bytes
 from benchmarks.table import Row, print_rows
-from exporter.exposition import Exposition
-from exporter.listing import Listed, Series
-from exporter.metrics import CLUSTER_FAMILIES, JOB_FAMILIES, JobSubject
+from exporter.collector.record import Record
+from exporter.collector.snapshot import ClusterSnapshot
+from exporter.config.schema import Files
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.families import CLUSTER_FAMILIES, JOB_FAMILIES
+from exporter.metrics.files import series_of
+from exporter.metrics.own import OwnMetrics
 from exporter.model import File, Job, Source, State
-from exporter.selfmetrics import SelfMetrics
-from exporter.watch.view import ClusterView, JobView
+from tests.support.snapshots import known
 
 CLUSTER_ID = "in01-0123456789abcde"
 FILES = 10
@@ -40,13 +43,10 @@ SIZES = {"100,000": 917, "600,000": 5500}
 """Jobs for about so many samples."""
 
 
-@dataclass(frozen=True)
-class Unlimited:
-    """`files` of the configuration without limits."""
+UNLIMITED = Files(max_per_job=1000, max_total=10**9)
 
-    series: Series = "all"
-    max_per_job: int = 1000
-    max_total: int = 10**9
+Jobs = dict[str, Record]
+"""By id, as a snapshot has them."""
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Made:
         return self.families
 
 
-def job(number: int, step: int | None = None) -> JobView:
+def job(number: int, step: int | None = None) -> Record:
     """A completed job, or one under way at `step`, of which each changes the progress of job and files and the rows."""
     progress = 1.0 if step is None else (step * 37 + number) % 997 / 1000
     state = State.COMPLETED if step is None else State.IMPORTING
@@ -80,33 +80,45 @@ def job(number: int, step: int | None = None) -> JobView:
         job_id, "product_vectors", state, progress, 3e9 + number, 9e6, progress * 9e6, done_at, "", files, counts
     )
     refreshed = 1741530000.5 + (step or 0)
-    return JobView(
+    return known(
         CLUSTER_ID, job_id, Source.DISCOVERY, "product_vectors", "default", 1741520000.25, True, None, refreshed, data
     )
 
 
-def cluster(jobs: int) -> ClusterView:
-    return ClusterView(CLUSTER_ID, up=True, jobs={Source.DISCOVERY: jobs}, waiting=0, omitted=0, scrape_duration=0.125)
+def cluster(jobs: Mapping[str, Record]) -> ClusterSnapshot:
+    return ClusterSnapshot(
+        CLUSTER_ID,
+        up=True,
+        counts={Source.DISCOVERY: len(jobs)},
+        waiting=0,
+        omitted=0,
+        scrape_duration=0.125,
+        jobs=jobs,
+    )
 
 
-def families_of(views: list[JobView], own: SelfMetrics) -> Made:
+def by_id(jobs: Iterable[Record]) -> Jobs:
+    return {each.job_id: each for each in jobs}
+
+
+def families_of(snapshot: ClusterSnapshot, own: OwnMetrics) -> Made:
     """All the families of a plain collector."""
-    subjects = [JobSubject(view, Listed(view.job.files or ()) if view.job else Listed()) for view in views]
+    jobs = [series_of(each, UNLIMITED) for each in snapshot.jobs.values()]
     made: list[Metric] = []
     for family in JOB_FAMILIES:
         metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
-        for labels, value in (row for subject in subjects for row in family.rows(subject)):
+        for labels, value in (row for each in jobs for row in family.rows(each)):
             metric.add_metric(labels, value)
         made.append(metric)
     for about_cluster in CLUSTER_FAMILIES:
         metric = GaugeMetricFamily(about_cluster.name, about_cluster.help, labels=about_cluster.labels)
-        for labels, value in about_cluster.rows(cluster(len(views))):
+        for labels, value in about_cluster.rows(snapshot):
             metric.add_metric(labels, value)
         made.append(metric)
-    return Made([*made, *own.registry.collect()])
+    return Made([*made, *own.collect()])
 
 
-def cpu(work: Callable[[list[JobView]], object], prepare: Callable[[], list[JobView]] = list) -> float:
+def cpu(work: Callable[[Jobs], object], prepare: Callable[[], Jobs] = dict) -> float:
     """CPU seconds of `work`, the best of several runs, each on what was prepared for it."""
     runs = []
     for _ in range(REPEATS):
@@ -122,65 +134,64 @@ class Bench:
     """An exposition of so many jobs, one in a hundred of them unfinished, and its baselines."""
 
     def __init__(self, jobs: int) -> None:
-        self.jobs = jobs
         self.unfinished = range(0, jobs, 100)
-        self.clusters = [cluster(jobs)]
-        self.own = SelfMetrics()
-        self.own.set_clusters([CLUSTER_ID])
+        self.own = OwnMetrics()
+        self.own.add_cluster(CLUSTER_ID)
         self.steps = itertools.count(1)
-        self.expired = itertools.count(1)
-        views = [job(number, 0 if number in self.unfinished else None) for number in range(jobs)]
-        made = families_of(views, self.own)
+        self.jobs = by_id(job(number, 0 if number in self.unfinished else None) for number in range(jobs))
+        made = families_of(cluster(self.jobs), self.own)
         text = generate_latest(made)
         self.samples = sum(len(family.samples) for family in made.families)
         self.generated = cpu(lambda _: generate_latest(made))
         self.compressed = self.generated + cpu(lambda _: zlib.compress(text, 1))
-        self.exposition = self.new_exposition()
-        self.scrape(views, gzip=True)
+        self.exposition = Exposition()
+        self.scrape(dict(self.jobs), gzip=True)
 
-    def new_exposition(self) -> Exposition:
-        return Exposition(Unlimited(), lambda _cluster_id, _job_id: None)
-
-    def scrape(self, changed: Iterable[JobView], *, gzip: bool) -> None:
-        for view in changed:
-            self.exposition.show(view)
-        body = self.exposition.body(self.clusters, self.own.registry)
+    def scrape(self, jobs: Jobs, *, gzip: bool) -> None:
+        body = self.exposition.body([cluster(jobs)], UNLIMITED, self.own.collect())
         sum(map(len, body.chunks(openmetrics=False, gzip=gzip)))
 
-    def one_in_a_hundred(self) -> list[JobView]:
+    def unchanged(self) -> Jobs:
+        return dict(self.jobs)
+
+    def one_in_a_hundred(self) -> Jobs:
         step = next(self.steps)
-        return [job(number, step) for number in self.unfinished]
+        self.jobs |= by_id(job(number, step) for number in self.unfinished)
+        return dict(self.jobs)
 
-    def expire_one(self, _: list[JobView]) -> None:
-        number = next(number for number in self.expired if number not in self.unfinished)
-        self.exposition.forget(CLUSTER_ID, job(number).job_id)
-        self.scrape((), gzip=True)
+    def one_expired(self) -> Jobs:
+        del self.jobs[next(key for key, each in self.jobs.items() if each.job and each.job.state.finished)]
+        return dict(self.jobs)
 
-    def all_of_them_new(self) -> list[JobView]:
-        self.exposition = self.new_exposition()
-        return [job(number, next(self.steps)) for number in range(self.jobs)]
+    def one_finished(self) -> Jobs:
+        self.jobs |= by_id([job(10**6 + next(self.steps))])
+        return dict(self.jobs)
+
+    def everything(self) -> Jobs:
+        self.exposition = Exposition()
+        return by_id(job(number, next(self.steps)) for number in range(len(self.jobs)))
 
     def rows(self) -> Iterator[Row]:
         """All comparisons. "Everything changed" comes last, since it replaces what was shown."""
         # With fewer samples the exporter's own metrics, made anew at each scrape, weigh more.
-        large = self.jobs == max(SIZES.values())
-        cases: list[tuple[str, Callable[[], list[JobView]], float | None]] = [
-            ("nothing changed", list, 1 / 500 if large else None),
-            ("1 % of jobs changed", self.one_in_a_hundred, 1 / 200 if large else None),
-            ("everything changed", self.all_of_them_new, 1.2),
+        large = len(self.jobs) == max(SIZES.values())
+        cases: list[tuple[str, Callable[[], Jobs], float | None]] = [
+            ("one finished job expired", self.one_expired, None),
+            ("one more finished job", self.one_finished, None),
+            ("nothing changed", self.unchanged, 1 / 500 if large else None),
+            ("1 % of jobs changed", self.one_in_a_hundred, 1 / 100 if large else None),
+            ("everything changed", self.everything, 1.2),
         ]
         part = f"Expositions of about {round(self.samples, -5):,} samples, CPU"
         library, with_gzip = "generate_latest", "generate_latest and zlib 1"
-        expired = cpu(self.expire_one)
-        yield Row(part, "one finished job expired, gzip", expired, "s", with_gzip, self.compressed)
         for case, prepare, limit in cases:
-            compressed = cpu(lambda views: self.scrape(views, gzip=True), prepare)
+            compressed = cpu(lambda jobs: self.scrape(jobs, gzip=True), prepare)
             if case == "nothing changed":
                 # The figure to reach compares with gzip to a baseline without.
                 yield Row(part, f"{case}, gzip", compressed, "s", library, self.generated, limit)
             else:
                 yield Row(part, f"{case}, gzip", compressed, "s", with_gzip, self.compressed, limit)
-            plain = cpu(lambda views: self.scrape(views, gzip=False), prepare)
+            plain = cpu(lambda jobs: self.scrape(jobs, gzip=False), prepare)
             yield Row(part, f"{case}, plain", plain, "s", library, self.generated)
 
     @property
@@ -190,13 +201,11 @@ class Bench:
 
 
 def memory(jobs: int) -> dict[str, int]:
-    """Resident memory that finished jobs add to a process, and the length of their text."""
-    exposition = Exposition(Unlimited(), lambda _cluster_id, _job_id: None)
-    exposition.body([cluster(0)], None).size(openmetrics=False, gzip=True)
+    """Resident memory that finished jobs and their text add to a process, and the length of the text."""
+    exposition = Exposition()
+    exposition.body([cluster({})], UNLIMITED).size(openmetrics=False, gzip=True)
     before = resident_bytes(os.getpid())
-    for number in range(jobs):
-        exposition.show(job(number))
-    body = exposition.body([cluster(jobs)], None)
+    body = exposition.body([cluster(by_id(job(number) for number in range(jobs)))], UNLIMITED)
     text = sum(map(len, body.chunks(openmetrics=False, gzip=False)))
     sum(map(len, body.chunks(openmetrics=False, gzip=True)))
     return {"resident": resident_bytes(os.getpid()) - before, "text": text}

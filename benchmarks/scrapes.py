@@ -170,7 +170,7 @@ def large(directory: Path, generating_cpu: float) -> Iterator[Row]:
         done = measured.scrapes(20)
     generated = generating_cpu * samples
     against = "generate_latest and zlib 1, as many samples"
-    yield Row(part, "1 % unfinished: CPU with API calls and gzip", done.cpu, "s", against, generated, 1 / 30)
+    yield Row(part, "1 % unfinished: CPU with API calls and gzip", done.cpu, "s", against, generated, 1 / 40)
     with (
         simulated_api(jobs, files=files, unfinished=0.0) as api,
         exporter(api, directory / "memory", configuration(api)) as measured,

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from docs.keys import Key, keys
-from exporter.metrics import CLUSTER_FAMILIES, JOB_FAMILIES
-from exporter.model import ErrorClass
-from exporter.selfmetrics import SelfMetrics
+from exporter.metrics.families import CLUSTER_FAMILIES, JOB_FAMILIES
+from exporter.metrics.own import OwnMetrics
+from exporter.model import ErrorClass, State
 
 ROOT = Path(__file__).parent.parent
 COMMAND = "python -m docs.generate"
 
-_LIBRARY = ("process_", "python_")
-_API_FIELD = re.compile(r" \(API field [^)]*\)")
 _SECTIONS = {
     "": "The whole file",
     "clusters[].": "`clusters[]`: one cluster",
     "clusters[].discovery.": "`clusters[].discovery`: watch what the API lists",
     "clusters[].tls_config.": "`clusters[].tls_config`: the API's certificate",
-    "scrape.": "`scrape`: timing of scrapes",
+    "scrape.": "`scrape`: how a scrape spends its time",
     "files.": "`files`: which files get series of their own",
 }
 
@@ -48,9 +45,11 @@ def job_metrics() -> tuple[Metric, ...]:
 
 def own_metrics() -> tuple[Metric, ...]:
     """What the exporter exposes about itself, on `/metrics` alone."""
-    own = SelfMetrics()
-    own.set_clusters(["cluster"])
+    own = OwnMetrics()
+    own.add_cluster("cluster")
+    own.job_finished("cluster", "collection", None)
     own.observe("cluster", "progress", 0.1, ErrorClass.TIMEOUT)
+    own.job_finished("cluster", "collection", State.COMPLETED)
     return tuple(
         Metric(
             family.name + ("_total" if family.type == "counter" else ""),
@@ -58,17 +57,8 @@ def own_metrics() -> tuple[Metric, ...]:
             tuple(label for label in family.samples[0].labels if label != "le"),
             family.documentation,
         )
-        for family in own.registry.collect()
+        for family in own.collect()
     )
-
-
-def in_short() -> str:
-    """The README's table: one row per metric, and one for each group that comes with the Python client library."""
-    rows = [_short_row(metric) for metric in job_metrics()]
-    rows += [_short_row(metric) for metric in own_metrics() if not metric.name.startswith(_LIBRARY)]
-    rows.append(("`process_*`", "", "", "Memory, CPU time, start and file descriptors of the process.", ""))
-    rows.append(("`python_*`", "", "", "Version and garbage collection of Python.", ""))
-    return table(("Metric", "Type", "Labels", "Meaning", "API field"), rows)
 
 
 def in_full(metrics: Sequence[Metric]) -> str:
@@ -93,29 +83,24 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def filled(text: str, parts: Mapping[str, str]) -> str:
-    """`text` with what stands between `<!-- begin NAME -->` and `<!-- end NAME -->` made afresh. Raises ValueError."""
+    """`text` with what is between `<!-- begin NAME -->` and `<!-- end NAME -->` generated anew. Raises ValueError."""
     for name, part in parts.items():
         begin, end = f"<!-- begin {name}: {COMMAND} -->", f"<!-- end {name} -->"
         before, found, rest = text.partition(begin)
         _, closed, after = rest.partition(end)
         if not found or not closed:
-            raise ValueError(f"{begin} and {end} must stand around the part that is made")
+            raise ValueError(f"{begin} and {end} must stand around the generated part")
         text = f"{before}{begin}\n\n{part}\n\n{end}{after}"
     return text
 
 
 def documents() -> dict[Path, str]:
-    """Every document with made parts, as it should be."""
+    """Every document with generated parts, as it should be."""
     parts = {
-        ROOT / "README.md": {"metrics": in_short()},
         ROOT / "docs/metrics.md": {"job metrics": in_full(job_metrics()), "own metrics": in_full(own_metrics())},
         ROOT / "docs/configuration.md": {"keys": configuration()},
     }
     return {path: filled(path.read_text(encoding="utf-8"), made) for path, made in parts.items()}
-
-
-def _short_row(metric: Metric) -> tuple[str, ...]:
-    return *_named(metric), _API_FIELD.sub("", metric.help), _code([metric.field])
 
 
 def _named(metric: Metric) -> tuple[str, str, str]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import partial
 
 from exporter import humanize
+from exporter.api.attempt import Attempt
 from exporter.api.client import Exchange
 from exporter.api.errors import ApiError
-from exporter.api.limiter import Limiter
-from exporter.model import File, Job, ListPage
-from exporter.scrape import Target
-from exporter.watch.sources import ListTarget, list_targets
+from exporter.collector.cluster import Cluster
+from exporter.collector.request import explained
+from exporter.model import File, Job, ListPage, ListTarget
 
 JOBS_EXPLAINED = 3
 LISTS_EXPLAINED = 3
@@ -29,60 +30,53 @@ _FORMATS: Mapping[str, Callable[[float], str]] = {
     "rows": humanize.count,
     "imported_rows": humanize.count,
     "completed_at": humanize.moment,
+    "created_at": humanize.moment,
 }
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{},:]|[^\s\[\]{},:"]+', re.DOTALL)
 _OPENING, _CLOSING, _MARKS = frozenset("[{"), frozenset("]}"), frozenset("[]{},:")
 
 
-def explain(target: Target, job_id: str | None, budget: float, clock: Callable[[], float]) -> str:
-    """Ask about the job, or read the lists and ask about the few watched jobs that need a look most.
+async def explain(cluster: Cluster, job_id: str | None, budget: float) -> str:
+    """Query the job, or read the lists and query the few watched jobs that need a look most.
 
-    All of it takes at most `budget` seconds on the monotonic `clock`, and the lists half of that, as in a scrape.
+    All of it takes at most `budget` seconds, and the lists half of that, as in a scrape.
     """
-    cluster, watch = target.cluster, target.watch
-    watched, total = watch.worst(JOBS_EXPLAINED)
-    job_ids = [view.job_id for view in watched] if job_id is None else [job_id]
-    begun = clock()
-    turns = _Turns(target.limiter, clock)
+    settings, jobs = cluster.jobs.settings.cluster, cluster.jobs
+    job_ids = [record.job_id for record in jobs.worst(JOBS_EXPLAINED)] if job_id is None else [job_id]
+    begun = asyncio.get_running_loop().time()
     lines = [
-        f"cluster {cluster.cluster_id} ({cluster.api}) at {cluster.base_url}",
-        f"jobs watched: {total}; last error: {_printable(watch.last_error) or 'none'}",
+        f"cluster {settings.cluster_id} ({settings.api}) at {settings.base_url}",
+        f"jobs watched: {len(jobs)}; last error: {humanize.printable(cluster.last_error) or 'none'}",
     ]
     if job_id is None:
         lines.append(f"asked about {len(job_ids)} of them, {CHOSEN}; name another one with &job_id=")
-        for listed in _lists(target)[:LISTS_EXPLAINED]:
-            exchange = turns.take(partial(target.explain_list, listed), begun + budget / 2)
+        for listed in settings.lists[:LISTS_EXPLAINED]:
+            call = partial(
+                cluster.jobs.endpoint.api.explain_list, collection=listed.collection, database=listed.database
+            )
+            exchange = await _call(cluster, call, begun + budget / 2)
             lines += ["", f"== list of {_name(listed)}, page 1", *_lines(exchange)]
     for each in job_ids:
-        view = watch.view(each)
-        lines += ["", f"== job {each}", "watched: " + ("no" if view is None else f"yes, named by {view.source}")]
-        lines += _lines(turns.take(partial(target.explain, each), begun + budget))
+        record = jobs.get(each)
+        lines += ["", f"== job {each}", "watched: " + ("no" if record is None else f"yes, named by {record.source}")]
+        database = "" if record is None else record.list_database
+        call = partial(cluster.jobs.endpoint.api.explain, each, database=database)
+        lines += _lines(await _call(cluster, call, begun + budget))
     return "\n".join(lines) + "\n"
 
 
-@dataclass(frozen=True, slots=True)
-class _Turns:
-    """Calls one after another at the rate of the cluster."""
-
-    limiter: Limiter
-    clock: Callable[[], float]
-
-    def take(self, ask: Callable[[float], Exchange | None], until: float) -> Exchange | str:
-        """Ask, until that moment (monotonic); or why nothing was asked."""
-        if self.clock() >= until:
-            return "the calls before it used up the time"
-        exchange = ask(until)
-        if exchange is not None:
-            return exchange
-        if self.limiter.held_until < until:
-            return "the rate limit gave no turn within the budget"
-        pause = self.limiter.held_until - self.clock()
-        return f"the API asked to wait; nothing is sent for another {humanize.duration(pause)}"
-
-
-def _lists(target: Target) -> tuple[ListTarget, ...]:
-    discovery = target.cluster.discovery
-    return () if discovery is None else list_targets(discovery.databases, discovery.collections)
+async def _call(cluster: Cluster, call: Callable[[Attempt], Exchange], deadline: float) -> Exchange | str:
+    """Make a call at the cluster's rate, until `deadline` (time of the loop); or say why not."""
+    loop = asyncio.get_running_loop()
+    if loop.time() >= deadline:
+        return "the calls before it used up the time"
+    limit = cluster.jobs.endpoint.limit
+    exchange = await explained(cluster.jobs.endpoint, call, deadline)
+    if exchange is not None:
+        return exchange
+    if limit.held_until < deadline:
+        return "the rate limit gave no turn within the budget"
+    return f"the API asked to wait; nothing is sent for another {humanize.duration(limit.held_until - loop.time())}"
 
 
 def _name(listed: ListTarget) -> str:
@@ -105,9 +99,9 @@ def _lines(exchange: Exchange | str) -> Iterator[str]:
     elif exchange.sent:
         yield "< no complete reply"
     for name, value in exchange.reply_headers:
-        yield f"< {name}: {_printable(value)}"
+        yield f"< {name}: {humanize.printable(value)}"
     for line in _reply_lines(exchange.reply_text):
-        yield f"< {_printable(line)}"
+        yield f"< {humanize.printable(line)}"
     if exchange.reply_left_out:
         yield f"< … {exchange.reply_left_out} more bytes"
     yield from _outcome(exchange.outcome)
@@ -136,7 +130,7 @@ def _json_lines(text: str) -> Iterator[str]:
 
 def _outcome(outcome: Job | ListPage | ApiError) -> Iterator[str]:
     if isinstance(outcome, ApiError):
-        yield f"= up 0, error {outcome.error}: {_printable(str(outcome))}"
+        yield f"= up 0, error {outcome.error}: {humanize.printable(str(outcome))}"
         return
     if isinstance(outcome, ListPage):
         states = Counter(listed.state for listed in outcome.jobs)
@@ -162,8 +156,4 @@ def _shown(name: str, value: object) -> str:
         return "not given"
     if isinstance(value, float):
         return f"{_FORMATS[name](value)} ({repr(value).removesuffix('.0')})"
-    return _printable(str(value))
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    return humanize.printable(str(value))

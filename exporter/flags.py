@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from exporter import __version__
+from exporter.bundled import FILES
 from exporter.config.duration import parse_duration
-from exporter.web.listen import parse_listen_address
+from exporter.output import NAME
+from exporter.web.address import parse_listen_address
 from exporter.web.urls import Urls, urls_from_flags
 
-NAME = "zilliz-import-exporter"
 DEFAULT_LISTEN = ":10530"
+_LOG_LEVELS: Mapping[str, Literal["warn", "error"]] = {"table": "error", "metrics": "warn"}
+"""By what `--once` prints, without `--log.level`: the table itself says what failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class Flags:
     auto_reload_interval: float
     demo: bool
     health: bool
+    once: Literal["table", "metrics"] | None
+    print_file: str | None
     listen: tuple[str, ...]
     urls: Urls
     web_config_file: Path | None
@@ -41,7 +47,9 @@ class Flags:
 def parse(arguments: Sequence[str] | None = None) -> Flags:
     """Read the flags, by default those of this process; exits with 2 and a sentence where one is wrong."""
     parser = _parser()
-    given = parser.parse_args(arguments)
+    given, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(_unknown(unknown, parser))
     try:
         urls = urls_from_flags(given.telemetry_path, given.external_url, given.route_prefix)
     except ValueError as error:
@@ -52,13 +60,15 @@ def parse(arguments: Sequence[str] | None = None) -> Flags:
         auto_reload_interval=given.auto_reload,
         demo=given.demo,
         health=given.health,
+        once=given.once,
+        print_file=given.print_file,
         listen=tuple(given.listen or [DEFAULT_LISTEN]),
         urls=urls,
         web_config_file=given.web_config,
         enable_lifecycle=given.lifecycle,
         max_requests=given.max_requests,
         timeout_offset=given.timeout_offset,
-        log_level=given.log_level,
+        log_level=given.log_level or _LOG_LEVELS.get(given.once, "info"),
         log_format=given.log_format,
     )
 
@@ -71,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Prometheus exporter for bulk-import jobs of Zilliz Cloud and Milvus.",
         epilog=(
             "Without a configuration file, ZILLIZ_API_KEY and ZILLIZ_CLUSTER_ID in the environment (and, where wanted, "
-            "ZILLIZ_BASE_URL and ZILLIZ_JOB_IDS) are the configuration."
+            "ZILLIZ_BASE_URL, ZILLIZ_JOB_IDS, ZILLIZ_API, ZILLIZ_API_KEY_FILE, ZILLIZ_PROXY_URL and ZILLIZ_CA_FILE) "
+            "are the configuration."
         ),
         allow_abbrev=False,
     )
@@ -86,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         default="30s",
         type=_duration,
         metavar="DURATION",
-        help="how often configuration, secrets and job lists are looked at; 0s: only on SIGHUP and /-/reload (30s)",
+        help="how often configuration, secrets and job lists are checked; 0s: only on SIGHUP and /-/reload (30s)",
     )
     add("--demo", action="store_true", help="watch the jobs of a simulated import API; needs no configuration")
     add(
@@ -102,9 +113,9 @@ def _parser() -> argparse.ArgumentParser:
         dest="telemetry_path",
         default="/metrics",
         metavar="PATH",
-        help="where metrics are (/metrics)",
+        help="path of the metrics (/metrics)",
     )
-    add("--web.external-url", dest="external_url", default="", metavar="URL", help="where others reach this exporter")
+    add("--web.external-url", dest="external_url", default="", metavar="URL", help="address at which others reach it")
     add(
         "--web.route-prefix", dest="route_prefix", metavar="PATH", help="prefix of all paths (that of the external URL)"
     )
@@ -113,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="web_config",
         type=Path,
         metavar="FILE",
-        help="TLS and basic auth, as of exporter-toolkit",
+        help="TLS and basic auth, in the format of exporter-toolkit",
     )
     add("--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow POST /-/reload")
     add(
@@ -122,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         default=40,
         type=_count,
         metavar="COUNT",
-        help="scrapes at once; above it 503; 0: no limit (40)",
+        help="scrapes at the same time, more are answered 503; 0: no limit (40)",
     )
     add(
         "--scrape.timeout-offset",
@@ -130,12 +141,36 @@ def _parser() -> argparse.ArgumentParser:
         default=0.5,
         type=_seconds,
         metavar="SECONDS",
-        help="taken off Prometheus' scrape timeout (0.5)",
+        help="taken off the scrape timeout, be it the scraper's or scrape.timeout (0.5)",
+    )
+    add(
+        "--once",
+        nargs="?",
+        const="table",
+        choices=("table", "metrics"),
+        help="read everything once, print it as a table (or =metrics: as text for Prometheus), and exit",
+    )
+    add(
+        "--print",
+        dest="print_file",
+        choices=tuple(FILES),
+        help="print a file that comes with this version, and exit",
     )
     add("--health", action="store_true", help="ask the exporter at its listen address whether it answers, and exit")
-    add("--log.level", dest="log_level", default="info", choices=("debug", "info", "warn", "error"), help="(info)")
+    add("--log.level", dest="log_level", choices=("debug", "info", "warn", "error"), help="(info)")
     add("--log.format", dest="log_format", default="logfmt", choices=("logfmt", "json"), help="(logfmt)")
     return parser
+
+
+def _unknown(arguments: Sequence[str], parser: argparse.ArgumentParser) -> str:
+    """Say which argument is wrong. What stands after its name, or without a flag, may be a secret."""
+    given = next((argument for argument in arguments if argument.startswith("-")), None)
+    if given is None:
+        return "an argument without a flag; values follow their flag, such as --config.file=config.yaml"
+    name = given.partition("=")[0]
+    flags = list(parser._option_string_actions)  # noqa: SLF001 - no public way
+    near = [flag for flag in flags if name.lstrip("-") in flag] or difflib.get_close_matches(name, flags)
+    return f"unknown flag {name}" + (f"; did you mean {near[0]}?" if near else "; --help lists all flags")
 
 
 def _duration(text: str) -> float:

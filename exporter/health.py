@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Sequence
 
-from exporter.web.listen import parse_listen_address
+from exporter.output import refuse
+from exporter.web.address import parse_listen_address
 
 TIMEOUT = 3.0
 _EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to ask, not where to listen
 _REQUEST = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 _ALERT, _HANDSHAKE = b"\x15", b"\x16"
+
+
+def check_health(listen: Sequence[str]) -> int:
+    """Return the exit code: 0 if the exporter answers at one of its addresses, else 1, after a sentence about each."""
+    complaints = []
+    for where in listen:
+        complaints.append(complaint(where))
+        if not complaints[-1]:
+            return 0
+    return refuse(complaints)
 
 
 def complaint(listen_address: str) -> str:

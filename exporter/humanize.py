@@ -1,4 +1,4 @@
-"""Numbers as a person reads them: sizes, counts, durations, moments."""
+"""Values as a person reads them: sizes, counts, durations, moments, classes of errors, foreign text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,20 @@ from datetime import UTC, datetime
 _SIZES = ("KiB", "MiB", "GiB", "TiB", "PiB")
 _COUNTS = ("k", "M", "G", "T")
 _DURATIONS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_ERRORS = {
+    "timeout": "the API did not answer in time",
+    "connect": "the API cannot be reached",
+    "tls": "there is no secure connection to the API",
+    "auth": "the API refuses the key, or what it may do",
+    "not_found": "the API does not know this job",
+    "expired": "the API no longer knows this finished job",
+    "vanished": "the API no longer knows this job, which was unfinished",
+    "rate_limited": "the API allows no more requests at the moment",
+    "http": "what answers is not the import API",
+    "api": "the API returned an error",
+    "payload": "the reply has no usable data",
+    "starved": "the job was not queried for longer than max_age",
+}
 
 
 def size(value: float) -> str:
@@ -57,6 +71,18 @@ def age(seconds: float) -> str:
 def moment(timestamp: float) -> str:
     """Seconds since the epoch as a time in ISO 8601, UTC, of the years 1 to 9999: `2026-11-24T16:07:14Z`."""
     return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def error(error_class: str) -> str:
+    """Why a job or a list could not be read, by the class of the error (`ErrorClass`). Raises KeyError."""
+    return _ERRORS[error_class]
+
+
+def printable(text: str) -> str:
+    r"""The text with what cannot be seen, or changes how the rest is seen, as its escape: `\x1b`, `\u202e`."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _three_digits(value: float) -> str:

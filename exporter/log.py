@@ -1,20 +1,19 @@
-"""Structured logs to stderr: one event a line, logfmt or JSON, harmless in a terminal whatever the network sends."""
+"""Structured logs: one event a line, logfmt or JSON, harmless in a terminal whatever the network sends."""
 
 from __future__ import annotations
 
-import json
 import logging
-import os
+import math
+import re
 import sys
 import threading
 import time
 import traceback
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Hashable, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Final, Literal, TextIO
+from typing import Final, Literal
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
@@ -38,29 +37,38 @@ def get_logger() -> FilteringBoundLogger:
     return logger
 
 
-def configure(level: Level = "info", format: Format = "logfmt", stream: TextIO | None = None) -> None:  # noqa: A002 - the flag's name
-    """Send all logs, those of libraries and Python's warnings included, to `stream` (None: stderr, as it is then)."""
-    sink = _Sink(stream, _logfmt if format == "logfmt" else _json)
+def configure(level: Level, format: Format, write: Callable[[str], object]) -> None:  # noqa: A002 - the flag's name
+    """Send all logs, those of libraries and Python's warnings included, to `write`, a line with its end at a time.
+
+    `write` is called on whatever thread logs. It must not raise.
+    """
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, _for_the_sink],
+        processors=[
+            structlog.processors.TimeStamper("%Y-%m-%dT%H:%M:%S.%fZ", utc=True, key="ts"),
+            _plain_event,
+            structlog.processors.LogfmtRenderer(bool_as_flag=False)
+            if format == "logfmt"
+            else structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=lambda *_: sink,
+        logger_factory=lambda *_: _Output(write),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
     for handler in root.handlers[:]:
         if isinstance(handler, _Bridge):
             root.removeHandler(handler)
-    root.addHandler(_Bridge(sink))
+    root.addHandler(_Bridge())
     root.setLevel(LEVELS[level])
     logging.captureWarnings(True)
-    threading.excepthook = _thread_ended
+    threading.excepthook = _thread_failed
 
 
-class ChangeLog:
-    """Logs a steady failure when it begins or changes, and then only so often, with a count of what was left out.
+class FailureLog:
+    """Logs a steady failure when it begins or changes, and then at a bounded rate, with a count of what was left out.
 
-    Thread-safe. A failure unheard of for 6 intervals is forgotten; of more than `most_keys` those longest unheard of.
+    For one thread or event loop. A failure that is not reported for 6 intervals is forgotten; where there are more than
+    `most_keys`, those go first that were reported longest ago.
     """
 
     _BURST = 5
@@ -79,43 +87,38 @@ class ChangeLog:
         self._interval = interval
         self._most_keys = most_keys
         self._clock = clock
-        self._lock = threading.Lock()
         self._known: OrderedDict[Hashable, _Failure] = OrderedDict()
 
     def failing(self, key: Hashable, state: Hashable, message: str, **fields: object) -> bool:
-        """Say that what `key` names fails in the way that `state` names; return whether a line was logged."""
-        return self._tell(key, (state,), message, fields, self._logger.warning)
+        """Report that what `key` names fails in the way that `state` names; return whether a line was logged."""
+        return self._report(key, (state,), self._logger.warning, message, fields)
 
     def working(self, key: Hashable, message: str, **fields: object) -> bool:
-        """Say that what `key` names works; return whether a line was logged, which takes a failure before."""
-        with self._lock:
-            if key not in self._known:
-                return False
-        return self._tell(key, None, message, fields, self._logger.info)
+        """Report that what `key` names works; return whether a line was logged, which takes a failure before."""
+        return key in self._known and self._report(key, None, self._logger.info, message, fields)
 
-    def _tell(
+    def _report(
         self,
         key: Hashable,
         state: tuple[Hashable] | None,
+        write: Callable[..., object],
         message: str,
         fields: Mapping[str, object],
-        write: Callable[..., object],
     ) -> bool:
         now = self._clock()
-        with self._lock:
-            failure = self._known.setdefault(key, _Failure(deque(maxlen=self._BURST)))
-            failure.heard_at = now
-            self._known.move_to_end(key)
-            self._forget(now)
-            if not failure.is_due(state, now, self._interval):
-                return False
-            left_out = failure.logged(state, now)
+        failure = self._known.setdefault(key, _Failure(deque(maxlen=self._BURST)))
+        failure.reported_at = now
+        self._known.move_to_end(key)
+        self._forget(now)
+        if not failure.is_due(state, now, self._interval):
+            return False
+        left_out = failure.logged(state, now)
         write(message, **fields, **({"repeats": left_out} if left_out else {}))
         return True
 
     def _forget(self, now: float) -> None:
         oldest = next(iter(self._known.values()))
-        while len(self._known) > self._most_keys or now - oldest.heard_at > self._REMEMBERED * self._interval:
+        while len(self._known) > self._most_keys or now - oldest.reported_at > self._REMEMBERED * self._interval:
             self._known.popitem(last=False)
             oldest = next(iter(self._known.values()))
 
@@ -123,10 +126,10 @@ class ChangeLog:
 class _Failure:
     """What was logged about one key: when, the state then (None: it works), and how often since it was left out."""
 
-    __slots__ = ("_left_out", "_state", "_times", "heard_at")
+    __slots__ = ("_left_out", "_state", "_times", "reported_at")
 
     def __init__(self, times: deque[float]) -> None:
-        self.heard_at = 0.0
+        self.reported_at = 0.0
         self._times = times
         self._state: tuple[Hashable] | None = None
         self._left_out = 0
@@ -147,77 +150,42 @@ class _Failure:
         return left_out
 
 
-class _Sink:
-    """Writes one line per event, and never raises: where there is no stderr any more nobody can be told."""
+class _Output:
+    """Takes rendered events from structlog."""
 
-    def __init__(self, stream: TextIO | None, render: Callable[[Mapping[str, _Scalar]], str]) -> None:
-        self._stream = stream
-        self._render = render
-        self._lock = threading.Lock()
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
 
-    def write(self, event: Mapping[str, _Scalar]) -> None:
-        stream = self._stream if self._stream is not None else sys.stderr
-        if stream is None:
-            return
-        line = self._render(event) + "\n"
-        encoding = getattr(stream, "encoding", None) or "utf-8"
-        try:
-            with self._lock:
-                stream.write(line.encode(encoding, "backslashreplace").decode(encoding))
-                stream.flush()
-        except (OSError, ValueError):  # a broken pipe, a full disk, a closed stream
-            self._give_up(stream)
+    def log(self, event: str) -> None:
+        self._write(_harmless(event) + "\n")
 
-    debug = info = warning = error = critical = write
-
-    @staticmethod
-    def _give_up(stream: TextIO) -> None:
-        """Let what is stuck in the buffer of a broken stderr go, or Python would exit with 120 for it."""
-        if stream is not sys.__stderr__:
-            return
-        try:
-            target = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            os.dup2(target, stream.fileno())
-            os.close(target)
-        except (OSError, ValueError):
-            sys.stderr = None
+    debug = info = warning = error = critical = log
 
 
 class _Bridge(logging.Handler):
     """Brings the records of libraries (aiohttp, urllib3, asyncio, warnings) into the same form."""
-
-    def __init__(self, sink: _Sink) -> None:
-        super().__init__()
-        self._sink = sink
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             message = record.getMessage()
         except (TypeError, ValueError):
             message = str(record.msg)
-        event: EventDict = {"event": message, "logger": record.name, "exc_info": record.exc_info}
-        self._sink.write(_flatten(record.levelname.lower(), event))
+        level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
+        get_logger().log(level, message, logger=record.name, exc_info=record.exc_info)
 
 
-def _for_the_sink(
-    _: WrappedLogger, method: str, event: EventDict
-) -> tuple[tuple[dict[str, _Scalar]], dict[str, object]]:
-    return (_flatten(method, event),), {}
-
-
-def _flatten(method: str, event: EventDict) -> dict[str, _Scalar]:
-    """Turn an event into `ts`, `level`, `msg` and fields of plain values; exceptions into `error` and `at`."""
-    level = {"warning": "warn", "critical": "error", "exception": "error"}.get(method, method)
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    flat: dict[str, _Scalar] = {"ts": now, "level": level, "msg": _plain(event.pop("event", ""))}
+def _plain_event(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Put `ts`, `level` and `msg` first; make keys and values plain, and exceptions `error` and `at`."""
+    level = {"warning": "warn", "critical": "error"}.get(method, method)
+    plain: EventDict = {"ts": event.pop("ts"), "level": level, "msg": _plain(event.pop("event"))}
     exception = _exception(event.pop("exc_info", None))
     if exception is not None:
         event.setdefault("error", exception)
     for key, value in event.items():
-        flat[_key(key)] = _plain(value)
+        plain[re.sub(r"[^\w.-]", "_", key)] = _plain(value)
         if isinstance(value, BaseException) and value.__traceback__ is not None:
-            flat.setdefault("at", _place(value))
-    return flat
+            plain.setdefault("at", _place(value))
+    return plain
 
 
 def _exception(exc_info: object) -> BaseException | None:
@@ -233,14 +201,11 @@ def _place(error: BaseException) -> str:
     return f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
 
 
-def _key(key: str) -> str:
-    return "".join(character if character.isalnum() or character in "_.-" else "_" for character in key) or "_"
-
-
 def _plain(value: object) -> _Scalar:
     if isinstance(value, Enum):
         value = value.value
-    if value is None or isinstance(value, bool | int | float):
+    # NaN and the infinities have no form in JSON.
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     try:
         text = f"{type(value).__name__}: {value}" if isinstance(value, BaseException) else str(value)
@@ -249,44 +214,17 @@ def _plain(value: object) -> _Scalar:
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
 
 
-def _json(event: Mapping[str, _Scalar]) -> str:
-    return _escaped(json.dumps({key: _finite(value) for key, value in event.items()}, ensure_ascii=False))
+def _harmless(line: str) -> str:
+    r"""Write as \uXXXX what the renderers leave but a terminal may obey, such as ESC, U+009B and U+202E."""
+    if line.isprintable():
+        return line
+    return "".join(character if character.isprintable() else _escape(character) for character in line)
 
 
-def _finite(value: _Scalar) -> _Scalar:
-    """NaN and the infinities have no form in JSON."""
-    return str(value) if isinstance(value, float) and value - value != 0 else value
+def _escape(character: str) -> str:
+    return re.sub("(....)", r"\\u\1", character.encode("utf-16-be", "surrogatepass").hex())
 
 
-def _logfmt(event: Mapping[str, _Scalar]) -> str:
-    return " ".join(f"{key}={_logfmt_value(value)}" for key, value in event.items())
-
-
-def _logfmt_value(value: _Scalar) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = str(value)
-    if text and text.isprintable() and not any(character in ' ="\\' for character in text):
-        return text
-    return _escaped(json.dumps(text, ensure_ascii=False))
-
-
-def _escaped(quoted: str) -> str:
-    r"""Write what JSON leaves as it is but a terminal may obey, such as U+009B and U+202E, as \uXXXX too."""
-    return quoted if quoted.isprintable() else "".join(_escapes(quoted))
-
-
-def _escapes(quoted: str) -> Iterator[str]:
-    for character in quoted:
-        if character.isprintable():
-            yield character
-        else:
-            units = character.encode("utf-16-be", "surrogatepass")
-            yield from (f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
-
-
-def _thread_ended(arguments: threading.ExceptHookArgs) -> None:
+def _thread_failed(arguments: threading.ExceptHookArgs) -> None:
     name = arguments.thread.name if arguments.thread else ""
     get_logger().error("Thread ended by an error", thread=name, exc_info=arguments.exc_value)

@@ -40,11 +40,27 @@ class ErrorClass(StrEnum):
     AUTH = "auth"
     NOT_FOUND = "not_found"
     EXPIRED = "expired"
+    VANISHED = "vanished"
     RATE_LIMITED = "rate_limited"
     HTTP = "http"
     API = "api"
     PAYLOAD = "payload"
     STARVED = "starved"
+
+
+class Cause(StrEnum):
+    """What kind of thing made an import fail; the closed set behind every `cause` label, in the order of preference.
+
+    `ABORTED` and `DROPPED` are what somebody did on purpose.
+    """
+
+    ABORTED = "aborted"
+    DROPPED = "dropped"
+    TIMEOUT = "timeout"
+    QUOTA = "quota"
+    SCHEMA = "schema"
+    STORAGE = "storage"
+    OTHER = "other"
 
 
 class Source(StrEnum):
@@ -60,6 +76,7 @@ class File:
     """One file of a job (`details[]`), entries of the same name merged into one.
 
     Ratios are 0 to 1, sizes bytes, times seconds since the epoch. None: the API did not say.
+    `name` and `reason` are at most 512 bytes of UTF-8 each.
     """
 
     name: str
@@ -69,6 +86,7 @@ class File:
     rows: float | None = None
     imported_rows: float | None = None
     completed_at: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +96,8 @@ class Job:
     Ratios are 0 to 1, sizes bytes, times seconds since the epoch. None: the API did not say.
     `files` are merged by name and ordered by it; None where `details` is absent or null.
     `file_states` counts the entries of `details` one by one, duplicates included; None likewise.
+    `reason` and `file_name` are at most 512 bytes of UTF-8, `collection_name` 255; `whole_reason` is the reason before
+    it was cut, at most 16 KiB, and empty where it is no longer than `reason`.
     """
 
     job_id: str
@@ -91,15 +111,26 @@ class Job:
     reason: str = ""
     files: tuple[File, ...] | None = None
     file_states: Mapping[State, int] | None = None
+    file_name: str = ""
+    created_at: float | None = None
+    whole_reason: str = ""
+
+    @property
+    def failure_reason(self) -> str:
+        """Why the job failed: its own reason, else that of the first Failed file by name that has one, else ""."""
+        if self.reason:
+            return self.reason
+        return next((file.reason for file in self.files or () if file.state is State.FAILED and file.reason), "")
 
 
 @dataclass(frozen=True, slots=True)
 class ListedJob:
-    """One record of the list endpoint (`data.records[]`)."""
+    """One record of the list endpoint (`data.records[]`); `created_at` in seconds since the epoch, None: not given."""
 
     job_id: str
     collection_name: str
     state: State
+    created_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +151,13 @@ class ListTarget:
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """One page of the list: the records that name a job, duplicates included."""
+    """One page of the list: the records that name a job, duplicates included.
+
+    `unusable` is the number of records without an id that could be a job's.
+    """
 
     jobs: tuple[ListedJob, ...]
+    unusable: int = 0
 
 
 def id_order(job_id: str) -> tuple[int, str]:

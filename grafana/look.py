@@ -1,51 +1,72 @@
-"""How the dashboard looks: colours, queries and panels of each kind, all with the same manners."""
+"""How the dashboards look: colours, words, queries and panels of each kind, all with the same manners."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from grafana_foundation_sdk.builders import (
-    bargauge,
-    common,
-    dashboard,
-    prometheus,
-    stat,
-    statetimeline,
-    table,
-    timeseries,
-)
+from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, statetimeline, table, timeseries
 from grafana_foundation_sdk.models import common as cm
 from grafana_foundation_sdk.models import dashboard as dm
 
 from exporter.model import State
-from grafana.queries import TIMELINE_ORDER
+from grafana.queries import STATE_CODES
 
 DATASOURCE = dm.DataSourceRef(type_val="prometheus", uid="$datasource")
 
-# Found by search: apart by at least 33 (CIE76) in normal, protan, deutan and tritan sight; each word is shown as well.
+# Found by search: the text that Grafana writes on them has a contrast of at least 4.5, and any two are apart by at
+# least 28 (CIE76) in normal, protan, deutan and tritan sight. The word is always there as well.
 STATE_COLOURS: dict[State, str] = {
-    State.FAILED: "#CE5314",
+    State.FAILED: "#C0310F",
     State.UNCOMMITTED: "#FABC08",
-    State.IMPORTING: "#3ABEF9",
-    State.PENDING: "#D0D0D0",
-    State.COMPLETED: "#327B58",
-    State.UNKNOWN: "#9341E3",
+    State.IMPORTING: "#1F60F0",
+    State.PENDING: "#CBCBDC",
+    State.COMPLETED: "#6EE39C",
+    State.UNKNOWN: "#84529C",
 }
-CALM = "#3d4451"
-WAITS_FOR_SOMEBODY = STATE_COLOURS[State.UNCOMMITTED]
-NOBODY_KNOWS = STATE_COLOURS[State.UNKNOWN]
-CONDITION_COLOURS: dict[str, str] = {str(state): colour for state, colour in STATE_COLOURS.items()} | {
-    "Unreadable": NOBODY_KNOWS,
-    "Vanished": NOBODY_KNOWS,
-    "Stalled": WAITS_FOR_SOMEBODY,
-    "Expired": CALM,
+BAD = STATE_COLOURS[State.FAILED]
+GOOD = STATE_COLOURS[State.COMPLETED]
+WARNING = STATE_COLOURS[State.UNCOMMITTED]
+SILENT = STATE_COLOURS[State.UNKNOWN]
+CALM = "transparent"
+NOT_SCRAPED = "NOT SCRAPED"
+
+WORD_COLOURS: dict[str, str] = {str(state): colour for state, colour in STATE_COLOURS.items()} | {
+    "Vanished": SILENT,
+    "Unreadable": SILENT,
+    "Not found": SILENT,
+    "Stalled": WARNING,
 }
 
-SUMMARIES = {"lastNotNull": "Last *", "max": "Max", "sum": "Total"}
+ERROR_WORDS: dict[str, str] = {
+    "timeout": "The API did not answer in time",
+    "connect": "No connection to the API",
+    "tls": "The API's TLS certificate is not accepted",
+    "auth": "The API refuses the key",
+    "not_found": "The API does not know this job: is the id right?",
+    "vanished": "The API no longer knows this job and will not say how it ended: check the collection",
+    "expired": "Finished, and forgotten by the API",
+    "rate_limited": "The API's rate limit is reached",
+    "http": "The answer is not the API's: a proxy, a wrong address, or an outage",
+    "api": "The API answers with an error",
+    "payload": "The API's answer cannot be understood",
+    "starved": "Too many jobs for the rate limit: its turn has not come",
+}
+"""What the classes of the label `error` mean, for people."""
+
+REASON_WORDS: dict[str, str] = {
+    State.FAILED: "The API gives no reason",
+    State.IMPORTING: "Neither progress nor rows have changed",
+    State.PENDING: "It waits for a slot, a quota or a worker",
+    State.UNCOMMITTED: "All is imported: somebody has to commit or abort it",
+    State.UNKNOWN: "The API names a state that this exporter does not know; the exporter's log has the word",
+    **ERROR_WORDS,
+}
+"""What stands for a reason where the API gives none."""
+
 NO_SAMPLES = "No samples in this range. Is Prometheus scraping the exporter?"
 
-AnyPanel = TypeVar("AnyPanel", stat.Panel, timeseries.Panel, table.Panel, bargauge.Panel, statetimeline.Panel)
+AnyPanel = TypeVar("AnyPanel", stat.Panel, timeseries.Panel, table.Panel, statetimeline.Panel)
 
 
 def setting(name: str, value: object) -> dm.DynamicConfigValue:
@@ -53,7 +74,7 @@ def setting(name: str, value: object) -> dm.DynamicConfigValue:
     return dm.DynamicConfigValue(name, value)
 
 
-def words(meanings: Mapping[str, tuple[str, str]]) -> dm.ValueMap:
+def words(meanings: Mapping[str, tuple[str, str | None]]) -> dm.ValueMap:
     """Value -> (text, colour)."""
     return dm.ValueMap(
         options={
@@ -63,9 +84,21 @@ def words(meanings: Mapping[str, tuple[str, str]]) -> dm.ValueMap:
     )
 
 
+def nothing(text: str, colour: str | None) -> dm.SpecialValueMap:
+    """What a figure without a value says."""
+    result = dm.ValueMappingResult(text=text, color=colour, index=99)
+    return dm.SpecialValueMap(dm.DashboardSpecialValueMapOptions(match=dm.SpecialValueMatch.NULL, result=result))
+
+
 def fixed(colour: str) -> dm.DynamicConfigValue:
     """Override that gives a series one colour, whatever its position."""
     return setting("color", {"mode": "fixed", "fixedColor": colour})
+
+
+def steps(*values: tuple[float | None, str]) -> dashboard.ThresholdsConfig:
+    """From each value on, a colour; the first has no value."""
+    made = [dm.Threshold(value=value, color=colour) for value, colour in values]
+    return dashboard.ThresholdsConfig().mode(dm.ThresholdsMode.ABSOLUTE).steps(made)
 
 
 def at_once(expr: str, ref: str = "A", legend: str = "__auto") -> prometheus.Dataquery:
@@ -91,34 +124,29 @@ def number(
     description: str,
     expr: str,
     *,
-    colour: str,
-    alarm: bool = False,
+    alarm: str = "",
     unit: str = "none",
-    no_value: str = "no data",
+    mappings: Sequence[dm.ValueMap] = (),
+    no_value: str = "",
     width: int = 3,
     height: int = 4,
-    link: tuple[str, str] | None = None,
     legend: str = "__auto",
 ) -> stat.Panel:
-    """One figure: with `alarm` its background takes the colour from 1 on, without, the figure has it always.
+    """One figure; its background takes the colour `alarm` from 1 on, and that of `mappings` where one fits.
 
-    `link` is title and URL of what a click opens.
+    Without a value it is red and says so, unless `no_value` says that nothing is wrong with that.
     """
-    steps = [dm.Threshold(value=None, color=CALM if alarm else colour)]
-    if alarm:
-        steps.append(dm.Threshold(value=1, color=colour))
-    made = (
-        panel(stat.Panel(), title, description, width=width, height=height, no_value=no_value)
+    colours: list[tuple[float | None, str]] = [(None, CALM), (1, alarm)] if alarm else [(None, CALM)]
+    missing = nothing(no_value, CALM) if no_value else nothing(NOT_SCRAPED, BAD)
+    return (
+        panel(stat.Panel(), title, description, width=width, height=height, no_value=no_value or NOT_SCRAPED)
         .unit(unit)
         .graph_mode(cm.BigValueGraphMode.NONE)
-        .color_mode(cm.BigValueColorMode.BACKGROUND_SOLID if alarm else cm.BigValueColorMode.VALUE)
-        .thresholds(dashboard.ThresholdsConfig().mode(dm.ThresholdsMode.ABSOLUTE).steps(steps))
-        .text(common.VizTextDisplayOptions().value_size(40 if height > 3 else 28))
+        .color_mode(cm.BigValueColorMode.BACKGROUND_SOLID)
+        .thresholds(steps(*colours))
+        .mappings([*mappings, missing])
         .with_target(at_once(expr, legend=legend))
     )
-    if link:
-        made = made.data_links([dashboard.DashboardLink(link[0]).type(dm.DashboardLinkType.LINK).url(link[1])])
-    return made
 
 
 def graph(
@@ -132,24 +160,17 @@ def graph(
     width: int = 12,
     height: int = 8,
     no_value: str = NO_SAMPLES,
-    summary: str = "lastNotNull",
 ) -> timeseries.Panel:
-    """Lines, areas or bars over time; a wide one with a table as legend, the largest `summary` on top."""
-    legend = common.VizLegendOptions().show_legend(True).calcs([summary])
-    if width >= 12:
-        legend = legend.display_mode(cm.LegendDisplayMode.TABLE).placement(cm.LegendPlacement.RIGHT)
-        legend = legend.sort_by(SUMMARIES[summary]).sort_desc(True)
-    else:
-        legend = legend.display_mode(cm.LegendDisplayMode.LIST).placement(cm.LegendPlacement.BOTTOM).calcs([])
+    """Lines, areas or bars over time, their names below."""
     made = (
         panel(timeseries.Panel(), title, description, width=width, height=height, no_value=no_value)
         .unit(unit)
         .min(0)
         .show_points(cm.VisibilityMode.AUTO)
         .line_width(1 if stacked else 2)
-        .fill_opacity(60 if bars else 25 if stacked else 0)
+        .fill_opacity(80 if bars else 25 if stacked else 0)
         .tooltip(common.VizTooltipOptions().mode(cm.TooltipDisplayMode.MULTI).sort(cm.SortOrder.DESCENDING))
-        .legend(legend)
+        .legend(_legend())
     )
     if stacked:
         made = made.stacking(common.StackingConfig().mode(cm.StackingMode.NORMAL).group("A"))
@@ -160,6 +181,11 @@ def graph(
     return made
 
 
+def _legend() -> common.VizLegendOptions:
+    shown = common.VizLegendOptions().show_legend(True).calcs([])
+    return shown.display_mode(cm.LegendDisplayMode.LIST).placement(cm.LegendPlacement.BOTTOM)
+
+
 def state_colours(made: timeseries.Panel, states: Iterable[State]) -> timeseries.Panel:
     """Series named after states in the colours of the states."""
     for state in states:
@@ -167,21 +193,20 @@ def state_colours(made: timeseries.Panel, states: Iterable[State]) -> timeseries
     return made
 
 
+def state_words() -> dm.ValueMap:
+    """Words and colours for the numbers of `STATE_CODES`, the worst first."""
+    return words({str(code): (str(state), STATE_COLOURS[state]) for state, code in reversed(STATE_CODES.items())})
+
+
 def timeline(title: str, description: str, expr: str, legend: str, *, height: int) -> statetimeline.Panel:
-    """States of jobs, given as numbers in `TIMELINE_ORDER` from 1."""
-    meanings = {str(code): (str(state), STATE_COLOURS[state]) for code, state in enumerate(TIMELINE_ORDER, start=1)}
+    """States of jobs over time, given as numbers."""
     return (
         panel(statetimeline.Panel(), title, description, width=24, height=height, no_value=NO_SAMPLES)
         .unit("none")
-        .mappings([words(dict(reversed(meanings.items())))])
-        .show_value(cm.VisibilityMode.NEVER)
+        .mappings([state_words()])
+        .show_value(cm.VisibilityMode.AUTO)
         .row_height(0.8)
-        .fill_opacity(90)
-        .legend(
-            common.VizLegendOptions()
-            .show_legend(True)
-            .display_mode(cm.LegendDisplayMode.LIST)
-            .placement(cm.LegendPlacement.BOTTOM)
-        )
+        .fill_opacity(100)
+        .legend(_legend())
         .with_target(over_time(expr, legend))
     )

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 from structlog.testing import capture_logs
 
-from exporter.api.client import ApiSettings
+from exporter.api.client import ApiSettings, ImportApi
 from exporter.api.errors import TlsError
+from exporter.collector.clock import Clock
 from exporter.config.load import Loader
-from exporter.scrape import ExplainingApi
-from exporter.selfmetrics import SelfMetrics
-from exporter.watch.settings import Clock
+from exporter.metrics.own import OwnMetrics
 from tests.discovery.bench import zilliz
 from tests.support.rig import Rig, real_api, real_clock
 from tests.support.simulated import CLUSTER, JobScript, SimulatedApi
 
 
-def test_a_configuration_that_could_not_be_prepared_for_a_while_is_taken_over_when_it_can(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("failure", "sentence"),
+    [
+        (TlsError("ca.pem: Too many open files"), "ca.pem: Too many open files"),
+        (RuntimeError("canary"), "unexpected RuntimeError (test_backend.py, line "),
+        (OSError(24, "canary"), "unexpected OSError (test_backend.py, line "),
+    ],
+)
+def test_a_configuration_that_could_not_be_prepared_for_a_while_is_taken_over_when_it_can(
+    tmp_path: Path, failure: Exception, sentence: str
+) -> None:
     config = tmp_path / "config.yaml"
     broken: list[str] = []
 
-    def make_api(settings: ApiSettings, own: SelfMetrics) -> ExplainingApi:
+    def make_api(settings: ApiSettings, own: OwnMetrics) -> ImportApi:
         if broken:
-            raise TlsError("ca.pem: Too many open files")
+            raise failure
         return real_api(settings, own)
 
     with SimulatedApi() as api:
@@ -47,13 +57,39 @@ def test_a_configuration_that_could_not_be_prepared_for_a_while_is_taken_over_wh
             for _ in range(3):
                 rig.backend.reload_if_changed()
                 assert rig.scrape().value("exporter_config_last_reload_successful") == 0
-            assert [entry["error"] for entry in logs if entry["log_level"] == "error"] == [
-                "ca.pem: Too many open files"
-            ]
+            (entry,) = [entry for entry in logs if entry["log_level"] == "error"]
+            assert not [entry for entry in logs if entry["event"].startswith("Keys and job lists stay")]
+            assert entry["error"].startswith(sentence)
+            assert "canary" not in str(logs)
             broken.clear()
             rig.backend.reload_if_changed()
             assert rig.scrape().value("exporter_config_last_reload_successful") == 1
             assert {dict(has)["job_id"] for has in rig.scrape().family("job_up")} == {"1", "2"}
+
+
+@pytest.mark.parametrize("part", ["load", "load_last_good"])
+def test_an_unexpected_exception_in_a_reload_fails_this_one_and_not_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    config = tmp_path / "config.yaml"
+    good = yaml.safe_dump({"clusters": [{"cluster_id": "c", "base_url": "http://127.0.0.1:1", "api_key": "k"}]})
+
+    def fail(_self: Loader) -> None:
+        raise RuntimeError("canary")
+
+    config.write_text(good)
+    with Rig(Loader(config, {})) as rig, capture_logs() as logs:
+        if part == "load_last_good":
+            config.write_text("clusters: [")
+        with monkeypatch.context() as patch:
+            patch.setattr(Loader, part, fail)
+            assert not rig.backend.reload().replaced
+        assert rig.backend.status().reload_failed
+        assert [entry for entry in logs if "unexpected RuntimeError (test_backend.py, line" in entry.get("error", "")]
+        assert "canary" not in str(logs)
+        config.write_text(good)
+        assert rig.backend.reload().replaced
+        assert not rig.backend.status().reload_failed
 
 
 def test_the_page_knows_when_a_cluster_was_scraped_and_whether_the_configuration_is_the_last_one_given(
@@ -86,3 +122,18 @@ def test_a_warning_is_told_once_although_its_line_moves(tmp_path: Path) -> None:
     told = [entry["warning"] for entry in logs if "base_url" in str(entry.get("warning"))]
     assert len(told) == 1
     assert told[0].endswith("line 1)")
+
+
+def test_the_log_says_once_that_an_api_answers_and_at_each_load_what_is_watched(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    with SimulatedApi() as api, capture_logs() as logs:
+        api.add(JobScript("1"))
+        config.write_text(yaml.safe_dump({"clusters": [zilliz(api, jobs=["1"])]}))
+        with Rig(Loader(config, {})) as rig:
+            assert "First usable answer of the import API" not in {entry["event"] for entry in logs}
+            rig.scrape()
+            rig.scrape()
+            assert rig.backend.reload().replaced
+    loaded = {"event": "Configuration loaded", "log_level": "info", "file": str(config), "clusters": 1}
+    assert [entry for entry in logs if entry["event"] == "Configuration loaded"] == [loaded, loaded]
+    assert [entry["jobs"] for entry in logs if entry["event"].startswith("First usable answer")] == [1]

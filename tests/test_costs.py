@@ -1,44 +1,46 @@
-"""What a scrape costs, counted: calls, connections, jobs rendered, runs and blocks compressed."""
+"""What a scrape costs, counted: calls, connections, samples rendered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from http.client import HTTPConnection
 
 import pytest
 
-from exporter.shelf import Stats
+from exporter.metrics.blocks import BLOCK_JOBS
+from exporter.model import State
 from tests.discovery.bench import Service, asked, lists, zilliz
+from tests.support.rendered import Rendered
 from tests.support.simulated import SimulatedApi
 from tests.support.simulated.bulk import bulk_jobs
 
 JOBS, UNFINISHED, CONCURRENCY = 200, 2, 8
 HOUR = 3600.0
-# The live run of job_refreshed_timestamp_seconds, which changes with every answer.
-REFRESHED_ONLY = 1
+# The family that changes with every answer, whatever it says.
+REFRESHED = "job_refreshed_timestamp_seconds"
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Of one scrape.
+    """Of one scrape; `rendered` are samples by family.
 
     `opened` are connections to the API; how many are needed depends on how the calls happen to overlap.
     """
 
     calls: int = 0
     lists: int = 0
-    rendered: int = 0
-    runs: int = 0
-    blocks: int = 0
+    rendered: Mapping[str, int] = field(default_factory=Counter)
     opened: int = field(default=0, compare=False)
 
 
 class Accounts:
     """A backend whose scrapes are counted."""
 
-    def __init__(self, api: SimulatedApi, **scrape: object) -> None:
+    def __init__(self, api: SimulatedApi, rendered: Rendered, **scrape: object) -> None:
         self._api = api
+        self._rendered = rendered
         cluster = zilliz(api, concurrency=CONCURRENCY, discovery={"max_jobs": JOBS, "refresh_interval": "2d"})
         self._service = Service(api, cluster, scrape={"recheck_finished": "2d", **scrape})
 
@@ -53,18 +55,12 @@ class Accounts:
 
     def scrape(self) -> Costs:
         self._api.reset()
-        before = astuple(self._stats)
-        self._service.lines()
-        rendered, runs, blocks = (now - then for now, then in zip(astuple(self._stats), before, strict=True))
+        rendered = self._rendered.during(self._service.lines)
         requests, opened = self._api.requests, self._api.connections_opened
-        return Costs(asked(requests).total(), lists(requests), rendered, runs, blocks, opened)
+        return Costs(asked(requests).total(), lists(requests), rendered, opened)
 
     def close(self) -> None:
         self._service.backend.close()
-
-    @property
-    def _stats(self) -> Stats:
-        return self._service.backend._exposition.stats
 
 
 @pytest.fixture
@@ -75,25 +71,30 @@ def api() -> Iterator[SimulatedApi]:
 
 
 @pytest.fixture
-def accounts(api: SimulatedApi) -> Iterator[Accounts]:
-    started = Accounts(api)
+def rendered(monkeypatch: pytest.MonkeyPatch) -> Rendered:
+    return Rendered(monkeypatch)
+
+
+@pytest.fixture
+def accounts(api: SimulatedApi, rendered: Rendered) -> Iterator[Accounts]:
+    started = Accounts(api, rendered)
     yield started
     started.close()
 
 
 def test_the_first_scrape_costs_one_call_and_one_rendering_for_each_job(accounts: Accounts) -> None:
     first = accounts.scrape()
-    assert (first.calls, first.rendered) == (JOBS, JOBS)
+    assert (first.calls, first.rendered["job_up"]) == (JOBS, JOBS)
     assert first.opened <= CONCURRENCY
 
 
-def test_a_job_is_rendered_once_although_the_scrape_still_waits_for_others() -> None:
+def test_a_job_is_rendered_once_although_the_scrape_still_waits_for_others(rendered: Rendered) -> None:
     with SimulatedApi(latency=0.05) as slow:
         slow.add(*bulk_jobs(60, files=1))
-        accounts = Accounts(slow)
+        accounts = Accounts(slow, rendered)
         first = accounts.scrape()
         accounts.close()
-    assert (first.calls, first.rendered) == (60, 60)
+    assert (first.calls, first.rendered["job_up"]) == (60, 60)
 
 
 def test_a_steady_scrape_asks_about_unfinished_jobs_and_makes_nothing_anew_but_the_time_of_their_answers(
@@ -102,7 +103,7 @@ def test_a_steady_scrape_asks_about_unfinished_jobs_and_makes_nothing_anew_but_t
     accounts.scrape()
     for _ in range(3):
         accounts.waits(15)
-        assert accounts.scrape() == Costs(calls=UNFINISHED, runs=REFRESHED_ONLY)
+        assert accounts.scrape() == Costs(calls=UNFINISHED, rendered={REFRESHED: UNFINISHED})
 
 
 def test_a_scrape_right_after_another_costs_nothing(accounts: Accounts) -> None:
@@ -110,33 +111,35 @@ def test_a_scrape_right_after_another_costs_nothing(accounts: Accounts) -> None:
     assert accounts.scrape() == Costs()
 
 
-def test_what_changed_is_rendered_and_what_finished_stays_compressed(accounts: Accounts) -> None:
+def test_what_changed_is_rendered_and_what_finished_is_not(accounts: Accounts) -> None:
     accounts.scrape()
     accounts.passes(HOUR)
     changed = accounts.scrape()
-    assert (changed.calls, changed.rendered, changed.blocks) == (UNFINISHED, UNFINISHED, 0)
-    assert changed.runs > REFRESHED_ONLY
+    assert (changed.calls, changed.rendered["job_progress_ratio"]) == (UNFINISHED, UNFINISHED)
+    assert changed.rendered["job_up"] == 0
 
 
-def test_a_finished_job_that_expires_costs_the_block_that_it_was_in_and_at_most_a_small_one(accounts: Accounts) -> None:
+def test_a_finished_job_that_expires_costs_the_block_that_it_was_in(accounts: Accounts) -> None:
     accounts.scrape()
     # The oldest of the finished jobs ended twelve hours before the start, the next one 216 seconds later.
     accounts.passes(12 * HOUR - 100)
-    assert accounts.scrape().blocks == 0
+    assert accounts.scrape().rendered["job_up"] <= UNFINISHED
     accounts.waits(200)
     expired = accounts.scrape()
-    # How the first scrape was cut into blocks depends on when its answers came: one of less than half may be left over,
-    # which joins the one that is opened, and both together may be too much for one.
-    assert 1 <= expired.blocks <= 2
-    assert expired == Costs(calls=UNFINISHED, runs=REFRESHED_ONLY, blocks=expired.blocks)
+    assert expired.calls == UNFINISHED
+    assert 0 < expired.rendered["job_info"] < BLOCK_JOBS
 
 
-def test_a_recheck_with_an_equal_answer_renders_only_its_time(api: SimulatedApi) -> None:
-    accounts = Accounts(api, recheck_finished="10m")
+def test_rechecks_with_equal_answers_render_only_their_times(api: SimulatedApi, rendered: Rendered) -> None:
+    accounts = Accounts(api, rendered, recheck_finished="10m")
     accounts.scrape()
     accounts.waits(601)
-    assert accounts.scrape() == Costs(calls=JOBS, runs=REFRESHED_ONLY)
+    again = accounts.scrape()
     accounts.close()
+    assert again.calls == JOBS
+    # A block may be rendered before the last answer about its jobs has come.
+    assert JOBS <= again.rendered[REFRESHED] <= 2 * JOBS
+    assert again.rendered["job_state"] <= UNFINISHED * len(State)
 
 
 def test_a_request_is_sent_in_one_piece(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:

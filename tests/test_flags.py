@@ -37,7 +37,14 @@ def test_flags_take_their_values_after_an_equals_sign_or_a_space() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--config.fil=x"], "unrecognized arguments"),
+        (["--config.fil=x"], "unknown flag --config.fil; did you mean --config.file?"),
+        (["-config.file=x"], "unknown flag -config.file; did you mean --config.file?"),
+        (["--listen-address=:1"], "unknown flag --listen-address; did you mean --web.listen-address?"),
+        (["--log.lvl=debug"], "unknown flag --log.lvl; did you mean --log.level?"),
+        (["--zzz"], "unknown flag --zzz; --help lists all flags"),
+        (["--once=json"], "--once: invalid choice"),
+        (["--print=all"], "--print: invalid choice"),
+        (["--print"], "--print: expected one argument"),
         (["--web.listen-address=10530"], "write :PORT, HOST:PORT or [IPv6]:PORT"),
         (["--web.telemetry-path=metrics"], "--web.telemetry-path"),
         (["--web.telemetry-path=/probe"], "is taken"),
@@ -45,7 +52,7 @@ def test_flags_take_their_values_after_an_equals_sign_or_a_space() -> None:
         (["--web.max-requests=-1"], "not a whole number"),
         (["--scrape.timeout-offset=nan"], "not a number of seconds"),
         (["--log.level=verbose"], "invalid choice"),
-        (["stray"], "unrecognized arguments"),
+        (["stray"], "an argument without a flag; values follow their flag, such as --config.file=config.yaml"),
     ],
 )
 def test_a_wrong_flag_is_one_sentence_and_exit_code_2(
@@ -58,6 +65,21 @@ def test_a_wrong_flag_is_one_sentence_and_exit_code_2(
     assert lines[0] == "usage: zilliz-import-exporter [flags]"
     assert len(lines) == 2
     assert says in lines[1]
+
+
+@pytest.mark.parametrize("arguments", [["--apikey=canary"], ["--apikey", "canary"], ["canary"]])
+def test_a_wrong_argument_is_not_shown_since_it_may_be_a_key(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse(arguments)
+    assert "canary" not in capsys.readouterr().err
+
+
+def test_the_log_of_once_is_quiet_unless_a_level_is_given() -> None:
+    assert (parse(["--once"]).once, parse(["--once"]).log_level) == ("table", "error")
+    assert (parse(["--once=metrics"]).once, parse(["--once=metrics"]).log_level) == ("metrics", "warn")
+    assert parse(["--once", "--log.level=debug"]).log_level == "debug"
 
 
 def test_the_version_names_program_and_python(capsys: pytest.CaptureFixture[str]) -> None:

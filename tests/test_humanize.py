@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import humanize
+from exporter.model import ErrorClass
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,23 @@ def test_moments() -> None:
 @given(st.floats(0, 1e15, allow_nan=False))
 def test_nothing_is_ever_empty(value: float) -> None:
     assert all(text.strip() for text in (humanize.size(value), humanize.count(value), humanize.duration(value)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("größe 表 🎉", "größe 表 🎉"),
+        ("", ""),
+        ("\x1b[31m\x9b\r\n\t", r"\x1b[31m\x9b\r\n\t"),
+        ("\u202e\u2066\u200f\ud800", r"\u202e\u2066\u200f\ud800"),
+    ],
+)
+def test_what_cannot_be_seen_is_shown_as_its_escape(text: str, expected: str) -> None:
+    assert humanize.printable(text) == expected
+
+
+@pytest.mark.parametrize("error_class", ErrorClass)
+def test_each_class_of_errors_has_words_of_its_own(error_class: ErrorClass) -> None:
+    words = [humanize.error(each) for each in ErrorClass]
+    assert words.count(humanize.error(error_class)) == 1
+    assert len(humanize.error(error_class)) <= 60

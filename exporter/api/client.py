@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-import threading
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
-from exporter.api.deadline import Deadline
+from exporter.api.attempt import Attempt
 from exporter.api.dialects import LIST_TARGET, Dialect, Target, progress_target
-from exporter.api.errors import ApiError, CallTimeoutError
+from exporter.api.errors import ApiError
+from exporter.api.masking import without_credentials
 from exporter.api.parse import job_from, list_page_from
-from exporter.api.transport import ClosedBeforeReplyError, Reply, TlsSettings, Transport
-from exporter.api.values import encodable, without_credentials
+from exporter.api.route import TlsSettings, proxy_secrets
+from exporter.api.transport import ClosedBeforeReplyError, Reply, Transport
+from exporter.api.values import encodable
 from exporter.api.verdict import reply_data, seconds_to_wait
 from exporter.config.secret import SHOWN, Secret
 from exporter.model import ErrorClass, Job, ListPage
@@ -24,9 +26,10 @@ Observe = Callable[[str, float, ErrorClass | None], None]
 
 _Answer = TypeVar("_Answer")
 
-# Replacing a shorter key in a reply would hit other words more often than the key.
-_SHORTEST_KEY_TO_HIDE: Final = 8
-_SECRET_HEADERS: Final = frozenset({"set-cookie", "authorization", "www-authenticate"})
+# Replacing a shorter secret in a reply would hit other words more often than the secret.
+_SHORTEST_SECRET_TO_HIDE: Final = 8
+# Authorization, Proxy-Authorization, WWW-Authenticate, Set-Cookie, X-Auth-Token, X-Api-Key and their like.
+_SECRET_HEADER: Final = re.compile("auth|cookie|credential|key|password|secret|session|token", re.IGNORECASE)
 _LONGEST_EXPLAINED_REPLY: Final = 64 * 1024
 
 
@@ -57,7 +60,7 @@ class ApiSettings:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What was asked, answered and made of it, for a person to read; the key is `<secret>` throughout.
+    """The request, the reply and what was read from it, for a person; the key is `<secret>` throughout.
 
     `sent`: whether the request got on its way. `status` is None and the reply empty where there was no complete reply;
     `reply_left_out` are the bytes of it beyond what is shown.
@@ -77,7 +80,7 @@ class Exchange:
 class ImportApi:
     """The import jobs of one cluster; thread-safe. Every call raises ApiError, and nothing else.
 
-    `observe` is told of each attempt: its operation (`progress` or `list`), its seconds, and its error if any.
+    `observe` is called for each request: its operation (`progress` or `list`), its seconds, and its error if any.
     """
 
     def __init__(self, settings: ApiSettings, *, observe: Observe) -> None:
@@ -94,7 +97,10 @@ class ImportApi:
         )
         self._headers = self._target.headers(settings.key)
         self._progress_path = progress_target(settings.progress_path)
-        self._key_forms = _forms(settings.key)
+        self._secret_forms = _forms(settings.key.reveal() if settings.key else "")
+        if settings.proxy_url is not None:
+            for secret in proxy_secrets(settings.proxy_url):
+                self._secret_forms += _forms(secret)
         self._transport = Transport(
             settings.base_url,
             connections=settings.concurrency,
@@ -105,75 +111,48 @@ class ImportApi:
                 key_file=settings.key_file,
                 server_name=settings.server_name,
                 insecure_skip_verify=settings.insecure_skip_verify,
+                files=settings.tls_files,
             ),
         )
 
-    def progress(
-        self, job_id: str, deadline: Deadline, *, database: str = "", sent: Callable[[], None] | None = None
-    ) -> Job:
-        """Ask for one job, in that database where its list had one. `sent` is called when the request is on its way."""
-        call = self._progress_request(job_id, deadline, database, sent)
-        return self._answer(call, lambda reply: job_from(_data(reply), job_id))
+    def progress(self, job_id: str, attempt: Attempt, *, database: str = "") -> Job:
+        """Read one job, in that database where its list had one."""
+        request = self._progress_request(job_id, database)
+        return self._answer(request, attempt, lambda reply: job_from(_data(reply), job_id))
 
-    def list_page(
-        self,
-        page: int,
-        deadline: Deadline,
-        *,
-        collection: str = "",
-        database: str = "",
-        sent: Callable[[], None] | None = None,
-    ) -> ListPage:
+    def list_page(self, page: int, attempt: Attempt, *, collection: str = "", database: str = "") -> ListPage:
         """Read one page of jobs, counted from 1, as sent: duplicates are left in. Milvus sends all at any page."""
-        call = self._list_request(page, deadline, collection, database, sent)
-        return self._answer(call, lambda reply: list_page_from(_data(reply)))
+        request = self._list_request(page, collection, database)
+        return self._answer(request, attempt, lambda reply: list_page_from(_data(reply)))
 
-    def explain(
-        self, job_id: str, deadline: Deadline, *, database: str = "", sent: Callable[[], None] | None = None
-    ) -> Exchange:
-        """Ask for one job and tell all about it; does not raise, an error is the outcome."""
-        call = self._progress_request(job_id, deadline, database, sent)
-        return self._explained(call, lambda reply: job_from(_data(reply), job_id))
+    def explain(self, job_id: str, attempt: Attempt, *, database: str = "") -> Exchange:
+        """Read one job and return the whole exchange; does not raise, an error is the outcome."""
+        request = self._progress_request(job_id, database)
+        return self._explained(request, attempt, lambda reply: job_from(_data(reply), job_id))
 
-    def explain_list(
-        self,
-        deadline: Deadline,
-        *,
-        collection: str = "",
-        database: str = "",
-        sent: Callable[[], None] | None = None,
-    ) -> Exchange:
-        """Read the first page of jobs and tell all about it; does not raise, an error is the outcome."""
-        call = self._list_request(1, deadline, collection, database, sent)
-        return self._explained(call, lambda reply: list_page_from(_data(reply)))
+    def explain_list(self, attempt: Attempt, *, collection: str = "", database: str = "") -> Exchange:
+        """Read the first page of jobs and return the whole exchange; does not raise, an error is the outcome."""
+        request = self._list_request(1, collection, database)
+        return self._explained(request, attempt, lambda reply: list_page_from(_data(reply)))
 
     def close(self) -> None:
         """Close the kept connections and keep no more; calls under way, and later ones, end as they would."""
         self._transport.close()
 
-    def _progress_request(
-        self, job_id: str, deadline: Deadline, database: str, sent: Callable[[], None] | None
-    ) -> _Request:
-        body = self._target.progress_body(job_id)
-        return _Request("progress", self._progress_path, self._headers_for(database), body, deadline, sent)
+    def _progress_request(self, job_id: str, database: str) -> _Request:
+        return _Request(
+            "progress", self._progress_path, self._headers_for(database), self._target.progress_body(job_id)
+        )
 
-    def _list_request(
-        self, page: int, deadline: Deadline, collection: str, database: str, sent: Callable[[], None] | None
-    ) -> _Request:
+    def _list_request(self, page: int, collection: str, database: str) -> _Request:
         body = self._target.list_body(page, collection, database)
-        return _Request("list", LIST_TARGET, self._headers_for(database), body, deadline, sent)
+        return _Request("list", LIST_TARGET, self._headers_for(database), body)
 
     def _headers_for(self, database: str) -> dict[str, str]:
         return self._target.headers(self._key, database) if database else self._headers
 
-    def _explained(self, request: _Request, read: Callable[[Reply], Job | ListPage]) -> Exchange:
+    def _explained(self, request: _Request, attempt: Attempt, read: Callable[[Reply], Job | ListPage]) -> Exchange:
         replies: list[Reply] = []
-        on_its_way = threading.Event()
-
-        def sent() -> None:
-            on_its_way.set()
-            if request.sent is not None:
-                request.sent()
 
         def note(reply: Reply) -> Job | ListPage:
             replies.append(reply)
@@ -181,7 +160,7 @@ class ImportApi:
 
         outcome: Job | ListPage | ApiError
         try:
-            outcome = self._answer(replace(request, sent=sent), note)
+            outcome = self._answer(request, attempt, note)
         except ApiError as error:
             outcome = error
         reply = replies[-1] if replies else None
@@ -192,7 +171,7 @@ class ImportApi:
                 for name, value in request.headers.items()
             ),
             request_body=request.body.decode(),
-            sent=on_its_way.is_set(),
+            sent=attempt.was_sent,
             status=reply.status if reply else None,
             reply_headers=tuple((name, self._shown(name, value)) for name, value in reply.headers.items())
             if reply
@@ -202,43 +181,40 @@ class ImportApi:
             outcome=outcome,
         )
 
-    def _answer(self, request: _Request, read: Callable[[Reply], _Answer]) -> _Answer:
+    def _answer(self, request: _Request, attempt: Attempt, read: Callable[[Reply], _Answer]) -> _Answer:
         try:
-            return self._attempt(request, read, fresh=False)
+            return self._send(request, attempt, read, fresh=False)
         except ClosedBeforeReplyError:
             # The one retry: the server had closed the kept connection, so it cannot have seen the request.
-            return self._attempt(request, read, fresh=True)
+            return self._send(request, attempt, read, fresh=True)
 
-    def _attempt(self, request: _Request, read: Callable[[Reply], _Answer], *, fresh: bool) -> _Answer:
-        begun = time.monotonic()
+    def _send(self, request: _Request, attempt: Attempt, read: Callable[[Reply], _Answer], *, fresh: bool) -> _Answer:
+        began = time.monotonic()
         error_class: ErrorClass | None = None
         try:
-            reply = self._transport.post(
-                request.path, request.headers, request.body, request.deadline, fresh=fresh, sent=request.sent
-            )
-            answer = read(self._without_key(reply))
-            if request.deadline.remaining() <= 0:
-                raise CallTimeoutError("no answer before the deadline, while reading the reply")
+            reply = self._transport.post(request.path, request.headers, request.body, attempt, fresh=fresh)
+            answer = read(self._without_secrets(reply))
+            attempt.enter("done")
         except ApiError as error:
             error_class = error.error
             raise
         finally:
-            self._observe(request.operation, time.monotonic() - begun, error_class)
+            self._observe(request.operation, time.monotonic() - began, error_class)
         return answer
 
-    def _without_key(self, reply: Reply) -> Reply:
-        """Hide the key where the API repeats it, so that it gets into no label, log or page."""
-        return replace(reply, body=self._hide_key(reply.body))
+    def _without_secrets(self, reply: Reply) -> Reply:
+        """Hide the key and the proxy's password where a reply repeats them: they get into no label, log or page."""
+        return replace(reply, body=self._hide_secrets(reply.body))
 
     def _shown(self, name: str, value: str) -> str:
-        if name.lower() in _SECRET_HEADERS:
+        if _SECRET_HEADER.search(name):
             return SHOWN
         # Headers are read as Latin-1, whatever they are.
         octets = value.encode("latin-1", "replace")
-        return without_credentials(self._hide_key(octets).decode("latin-1"))
+        return without_credentials(self._hide_secrets(octets).decode("latin-1"))
 
-    def _hide_key(self, octets: bytes) -> bytes:
-        for form in self._key_forms:
+    def _hide_secrets(self, octets: bytes) -> bytes:
+        for form in self._secret_forms:
             octets = octets.replace(form, SHOWN.encode())
         return octets
 
@@ -249,18 +225,15 @@ class _Request:
     path: str
     headers: dict[str, str]
     body: bytes
-    deadline: Deadline
-    sent: Callable[[], None] | None
 
 
 def _data(reply: Reply) -> dict[str, Any]:
     return reply_data(reply.status, reply.body, seconds_to_wait(reply.headers.get("Retry-After"), time.time()))
 
 
-def _forms(key: Secret | None) -> tuple[bytes, ...]:
-    """Return how a reply may write the key: plainly, as a JSON string, and as part of a URL."""
-    value = key.reveal() if key else ""
-    if len(value) < _SHORTEST_KEY_TO_HIDE:
+def _forms(value: str) -> tuple[bytes, ...]:
+    """Return how a reply may write a secret: plainly, as a JSON string, and as part of a URL."""
+    if len(value) < _SHORTEST_SECRET_TO_HIDE:
         return ()
     written = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
     forms = written | {quote(value), quote(value, safe="")}

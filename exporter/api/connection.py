@@ -1,131 +1,124 @@
-"""urllib3's connections and pools, made to serve calls that the watchdog can end in every phase."""
+"""One connection to the import API: it serves one attempt after the other, as long as each reply ends cleanly."""
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import logging
 import socket
-import threading
-from collections.abc import Iterator
-from typing import Any, Final, cast
+import ssl
+from collections.abc import Mapping
+from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ClosedPoolError, NewConnectionError
+from urllib3.response import HTTPResponse
 
-from exporter.api.deadline import Call, Line, watchdog
+from exporter.api.addresses import Addresses, host_and_port
+from exporter.api.attempt import AbortHandle, Attempt
 
-# For systems where a shutdown does not wake a thread that is connecting; the longest that a call may take.
-_LONGEST_CONNECT: Final = 20.0
-
-_current = threading.local()
-
-# They tell of odd headers at every call, in several lines, with bytes from the network; errors tell enough.
+# They log odd headers at every call, in several lines, with bytes from the network; the errors say enough.
 for _name in ("urllib3.connection", "urllib3.response"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 
-@contextlib.contextmanager
-def serving(call: Call) -> Iterator[None]:
-    """Make this thread's requests serve `call`, under the eyes of the watchdog."""
-    watchdog.begin(call)
-    _current.call = call
-    try:
-        yield
-    finally:
-        _current.call = None
-        watchdog.end(call)
-
-
-def _call() -> Call:
-    return cast(Call, _current.call)
-
-
 class _Response(http.client.HTTPResponse):
-    """Tells whether any byte of the reply came."""
+    """Skips interim replies, refuses a reply whose end is unclear, and looks whether anything follows it."""
+
+    def __init__(self, connection: Connection, sock: socket.socket, method: str | None) -> None:
+        super().__init__(sock, method=method)
+        self._connection = connection
+        self._sock = sock
 
     def begin(self) -> None:
         if not self.fp.peek(1):
             raise http.client.RemoteDisconnected("closed without a reply")
-        _call().answered = True
+        self._connection.answered = True
         super().begin()
+        codings = _listed(self.headers, "Transfer-Encoding")
+        lengths = _listed(self.headers, "Content-Length")
+        if codings and not (self.chunked and codings == {"chunked"}):
+            raise http.client.UnknownTransferEncoding
+        if len(lengths) > 1 or not all(length.isascii() and length.isdigit() for length in lengths):
+            raise http.client.HTTPException("no valid Content-Length")
+        if lengths and self.chunked:
+            # Proxies and servers disagree on which of the two holds.
+            self.will_close = True
+        elif lengths and self.length is None:
+            # A list of equal lengths, which http.client takes for none.
+            self.length = int(lengths.pop())
 
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # not in its stubs
+            if not 100 <= status[1] < 200:
+                return status
+            http.client.parse_headers(self.fp)
 
-class _Served(HTTPConnection):
-    """A connection that tells the call which it serves what it is doing."""
+    def _close_conn(self) -> None:
+        self._connection.clean = not self.will_close and not self._followed()
+        super()._close_conn()  # type: ignore[misc]  # not in its stubs
 
-    response_class = _Response
-    _line: Line | None = None
-    _gathered: list[bytes] | None = None
-
-    def _new_conn(self) -> socket.socket:
-        call = _call()
-        call.phase = "resolving the host name"
-        host = self._dns_host.strip("[]")
+    def _followed(self) -> bool:
+        """Whether there is anything beyond the reply, read already or not."""
         try:
-            addresses = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise NewConnectionError(self, "the host name was not resolved") from error
-        call.phase = "connecting"
-        failure: OSError | None = None
-        for index, (family, kind, protocol, _, address) in enumerate(addresses):
-            if call.expired:
-                break
-            left = len(addresses) - index
-            try:
-                sock = socket.socket(family, kind, protocol)
-            except OSError as error:
-                failure = error
-                continue
-            try:
-                line = Line(sock)
-            except OSError as error:
-                failure = error
-                sock.close()
-                continue
-            watchdog.serve(call, line)
-            try:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                # One address that swallows packets must not use up the time of the others.
-                remaining = min(call.deadline.remaining(), threading.TIMEOUT_MAX)
-                sock.settimeout(max(remaining / left, 0.001) if left > 1 else max(remaining, _LONGEST_CONNECT))
-                sock.connect(address)
-                sock.settimeout(None)
-            except OSError as error:
-                failure = error
-                sock.close()
-                watchdog.hang_up(line)
-            else:
-                self._line = line
-                call.phase = "in the TLS handshake" if isinstance(self, HTTPSConnection) else "sending"
-                return sock
-        # Not the failure itself: urllib3 takes a reset for one that came after the request.
-        raise NewConnectionError(self, "no address was reached") from failure
+            # The next request sets the timeout again.
+            self._sock.settimeout(0)
+            return bool(self.fp.peek(1))
+        except ssl.SSLWantReadError:
+            return False
+        except OSError:
+            return True
 
-    def _tunnel(self) -> None:
-        call = _call()
-        call.phase = "in CONNECT to the proxy"
-        super()._tunnel()
-        call.phase = "in the TLS handshake"
+
+class Connection(HTTPConnection):
+    """A connection that `Attempt.abort` can end; for one request at a time, and never opened again once closed.
+
+    `kept`: whether it has served a request before. `answered`: whether a byte of the reply to the last one came.
+    `clean`: whether that reply is complete and nothing follows it, so that the connection can serve another.
+    """
+
+    def __init__(self, *, addresses: Addresses, **options: Any) -> None:
+        super().__init__(timeout=None, **options)
+        self.kept = False
+        self.answered = False
+        self.clean = False
+        self._addresses = addresses
+        self._attempt = Attempt()
+        self._handle: AbortHandle | None = None
+        self._gathered: list[bytes] | None = None
+
+    def serve(self, attempt: Attempt) -> None:
+        """Send the next request for this attempt."""
+        self._attempt = attempt
+        self.kept = self._handle is not None
+        self.answered = self.clean = False
+        if self._handle is not None:
+            attempt.attach(self._handle)
+
+    def urlopen(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], **_options: Any
+    ) -> HTTPResponse:
+        """Send a request and read the head of its reply; requests calls it as it would call a pool."""
+        if self.is_closed:
+            self.connect()
+        self._attempt.enter("sending")
+        try:
+            self.request(method, url, body, headers, preload_content=False, decode_content=False)
+        except (BrokenPipeError, ConnectionResetError):
+            # The server may have answered before it closed.
+            pass
+        finally:
+            self._attempt.sent()
+        self._attempt.enter("waiting for the reply")
+        return self.getresponse()
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        call = _call()
-        if self._line is not None and self._line is not call.line:
-            call.kept = True
-            watchdog.serve(call, self._line)
-            call.phase = "sending"
         parts: list[bytes] = []
         self._gathered = parts
         try:
             super().request(*args, **kwargs)
-            self._gathered = None
-            self.send(b"".join(parts))
         finally:
             self._gathered = None
-            if self.sock is not None and call.sent is not None:
-                call.sent()
-        call.phase = "waiting for the reply"
+        self.send(b"".join(parts))
 
     def send(self, data: Any) -> None:
         """Send; but the parts of a request are gathered, so that it leaves in one packet and one system call."""
@@ -135,43 +128,44 @@ class _Served(HTTPConnection):
             self._gathered.append(data)
 
     def close(self) -> None:
-        line, self._line = self._line, None
+        self._handle = None
+        super().close()
+
+    def response_class(  # type: ignore[override]  # http.client calls it, whatever it is
+        self, sock: socket.socket, *, method: str | None = None
+    ) -> _Response:
+        return _Response(self, sock, method)
+
+    @property
+    def address(self) -> str:
+        """Host and port to which it connects: those of the proxy, if there is one."""
+        return host_and_port(self._host, self.port)
+
+    @property
+    def _host(self) -> str:
+        return self._dns_host.strip("[]")
+
+    def _new_conn(self) -> socket.socket:
+        sock = self._addresses.connect(self._host, self.port, self._attempt)
         try:
-            super().close()
-        finally:
-            if line is not None:
-                watchdog.hang_up(line)
+            self._handle = AbortHandle(sock)
+            self._attempt.attach(self._handle)
+            in_tls = isinstance(self, HTTPSConnection)
+            self._attempt.enter(f"in the TLS handshake with {self.address}" if in_tls else "sending")
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _tunnel(self) -> None:
+        self._attempt.enter(f"in CONNECT to the proxy {self.address}")
+        super()._tunnel()
+        self._attempt.enter(f"in the TLS handshake with {self._tunnel_host}")
 
 
-class _ServedTls(_Served, HTTPSConnection):
+class TlsConnection(Connection, HTTPSConnection):
     """The same over TLS."""
 
 
-class _Pool(HTTPConnectionPool):
-    """Keeps connections for later calls, but gives a fresh one to a call that must have it."""
-
-    ConnectionCls = _Served
-
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        try:
-            connection = super()._get_conn(timeout)
-        except ClosedPoolError:
-            # A reload replaced this client while the call was on its way here; that is no failure of the API.
-            return self._new_conn()
-        if _call().fresh:
-            connection.close()
-        return connection
-
-
-class _TlsPool(_Pool, HTTPSConnectionPool):
-    """The same over TLS."""
-
-    ConnectionCls = _ServedTls
-
-    def _validate_conn(self, conn: Any) -> None:
-        # urllib3 would warn at every request where verification is off; whoever switched it off knows.
-        if conn.is_closed:
-            conn.connect()
-
-
-POOLS: Final = {"http": _Pool, "https": _TlsPool}
+def _listed(headers: http.client.HTTPMessage, name: str) -> set[str]:
+    return {item.strip().lower() for line in headers.get_all(name, []) for item in line.split(",")}

@@ -11,17 +11,19 @@ class ApiError(Exception):
     """A call that gave no usable answer; its text is one sentence for a log, without secrets.
 
     `retry_after`: seconds, at least 0, from the Retry-After header; None where there was none.
+    `of_one_job`: it concerns one job alone, and says nothing about the others, whatever its class.
     """
 
     error: ClassVar[ErrorClass]
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, retry_after: float | None = None, *, of_one_job: bool = False) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.of_one_job = of_one_job
 
 
 class CallTimeoutError(ApiError):
-    """The answer was not complete at the deadline, or the server said HTTP 408."""
+    """The answer was not complete at the deadline, or the server said HTTP 408 or code 10001."""
 
     error = ErrorClass.TIMEOUT
 
@@ -51,7 +53,7 @@ class NotFoundError(ApiError):
 
 
 class RateLimitedError(ApiError):
-    """The API asked to slow down: HTTP 429 or code 1807."""
+    """The API asked to slow down: HTTP 429 or code 8, 9 or 1807."""
 
     error = ErrorClass.RATE_LIMITED
 

@@ -12,7 +12,18 @@ from typing import Any, Final
 
 from exporter.api.errors import PayloadError
 from exporter.api.filenames import file_name
-from exporter.api.values import amount, number, ratio, reason, text, timestamp
+from exporter.api.values import (
+    LONGEST_COLLECTION_NAME,
+    LONGEST_REASON,
+    amount,
+    number,
+    ratio,
+    reason,
+    shortened,
+    text,
+    timestamp,
+    whole_reason,
+)
 from exporter.log import get_logger
 from exporter.model import JOB_ID, File, Job, ListedJob, ListPage, State
 
@@ -27,6 +38,8 @@ _STATES: Final[Mapping[str, State]] = {
     "started": State.IMPORTING,
     "persisted": State.IMPORTING,
     "preimporting": State.IMPORTING,
+    "canceling": State.IMPORTING,
+    "cancelling": State.IMPORTING,
     "sorting": State.IMPORTING,
     "stats": State.IMPORTING,
     "indexbuilding": State.IMPORTING,
@@ -36,9 +49,16 @@ _STATES: Final[Mapping[str, State]] = {
     "committing": State.IMPORTING,
     "uncommitted": State.UNCOMMITTED,
     "completed": State.COMPLETED,
+    "success": State.COMPLETED,
+    "successful": State.COMPLETED,
     "failed": State.FAILED,
     "failedandcleaned": State.FAILED,
+    "canceled": State.FAILED,
+    "cancelled": State.FAILED,
+    "aborted": State.FAILED,
 }
+# Words that say why as well.
+_CANCELED: Final = frozenset({"canceled", "cancelled", "aborted"})
 # As today's servers write them: found without any work.
 _USUAL: Final[Mapping[object, State]] = {
     "Pending": State.PENDING,
@@ -47,7 +67,12 @@ _USUAL: Final[Mapping[object, State]] = {
     "Completed": State.COMPLETED,
     "Failed": State.FAILED,
 }
-_PREFIX = re.compile(r"^import(?:[a-z0-9]*_)?(?=.)")
+_PREFIX = re.compile(r"^import(?:(?:job|task)state(?:v[0-9])?)?(?=.)")
+# Characters; longer words and ids are read in part, and fit nothing.
+_LONGEST_STATE: Final = 64
+_LONGEST_ID: Final = 256
+# What tells the state of a job where `state` is left out, as in the v1 API.
+_STANDING: Final = ("progress", "readyPercentage", "completeTime", "reason", "errorMessage")
 # What a file of several entries is said to be: the first of these that one of them is.
 _MERGED_STATE: Final = (
     State.FAILED,
@@ -64,29 +89,41 @@ _unheard_of: set[str] = set()
 
 
 def job_from(data: Mapping[str, Any], job_id: str) -> Job:
-    """Read the `data` of a progress reply as the job that was asked for, whatever id it echoes."""
+    """Read the `data` of a progress reply as the job that was asked for, whatever id it echoes.
+
+    Raises PayloadError if nothing in it says how the job stands.
+    """
     get = data.get
+    if not _says_how_it_stands(data):
+        raise PayloadError("the data has no state, no progress, no completeTime and no errorMessage")
     details = get("details")
+    said = _first(data, "reason", "errorMessage")
+    whole = whole_reason(said) or _word_of_canceled(data)
+    why = shortened(whole, LONGEST_REASON)
     files: tuple[File, ...] | None = None
     file_states: Mapping[State, int] | None = None
     if isinstance(details, list):
-        entries = [_file(entry) for entry in details if isinstance(entry, dict)]
+        # A server gives all files the reason of the job: read once, kept once.
+        entries = [_file(entry, said, why) for entry in details if isinstance(entry, dict)]
         counts = dict.fromkeys(State, 0)
         for entry in entries:
             counts[entry.state] += 1
         files, file_states = _merged(entries), counts
     return Job(
         job_id=job_id,
-        collection_name=text(get("collectionName")),
+        collection_name=text(get("collectionName"), LONGEST_COLLECTION_NAME),
         state=_state(data),
         progress=ratio(_first(data, "progress", "readyPercentage")),
         size=amount(get("fileSize")),
         rows=amount(get("totalRows")),
         imported_rows=amount(get("importedRows")),
         completed_at=timestamp(get("completeTime")),
-        reason=reason(_first(data, "reason", "errorMessage")),
+        reason=why,
         files=files,
         file_states=file_states,
+        file_name=file_name(get("fileName")),
+        created_at=_created_at(data),
+        whole_reason=whole if whole != why else "",
     )
 
 
@@ -100,12 +137,34 @@ def list_page_from(data: Mapping[str, Any]) -> ListPage:
         records = []
     if not isinstance(records, list):
         raise PayloadError("the records of the list are not a list")
-    jobs = tuple(
-        ListedJob(job_id, text(record.get("collectionName")), _state(record))
-        for record in records
-        if isinstance(record, dict) and JOB_ID.fullmatch(job_id := text(_first(record, "jobId", "jobID")))
-    )
-    return ListPage(jobs)
+    jobs = []
+    for record in records:
+        if isinstance(record, dict) and (job_id := _job_id(_first(record, "jobId", "jobID"))):
+            name = text(record.get("collectionName"), LONGEST_COLLECTION_NAME)
+            jobs.append(ListedJob(job_id, name, _state(record), _created_at(record)))
+    return ListPage(tuple(jobs), unusable=len(records) - len(jobs))
+
+
+def _job_id(value: object) -> str:
+    job_id = text(value, _LONGEST_ID)
+    return job_id if JOB_ID.fullmatch(job_id) else ""
+
+
+def _says_how_it_stands(data: Mapping[str, Any]) -> bool:
+    return data.get("state") is not None or any(data.get(name) not in (None, "") for name in _STANDING)
+
+
+def _created_at(data: Mapping[str, Any]) -> float | None:
+    created_at = timestamp(data.get("createTime"))
+    return timestamp(data.get("startTime")) if created_at is None else created_at
+
+
+def _word_of_canceled(data: Mapping[str, Any]) -> str:
+    """Return the state as sent where it says why the job or file failed, else ""."""
+    value = data.get("state")
+    if type(value) is not str or value in _USUAL or _normalized(value) not in _CANCELED:
+        return ""
+    return value.strip()
 
 
 def _first(data: Mapping[str, Any], name: str, older_name: str) -> Any:
@@ -113,8 +172,10 @@ def _first(data: Mapping[str, Any], name: str, older_name: str) -> Any:
     return data.get(older_name) if value is None else value
 
 
-def _file(entry: Mapping[str, Any]) -> File:
+def _file(entry: Mapping[str, Any], said_of_job: object, reason_of_job: str) -> File:
     get = entry.get
+    said = _first(entry, "reason", "errorMessage")
+    why = reason_of_job if type(said) is str and said == said_of_job else reason(said)
     return File(
         name=file_name(get("fileName")),
         state=_state(entry),
@@ -123,6 +184,7 @@ def _file(entry: Mapping[str, Any]) -> File:
         rows=amount(get("totalRows")),
         imported_rows=amount(get("importedRows")),
         completed_at=timestamp(get("completeTime")),
+        reason=why or _word_of_canceled(entry),
     )
 
 
@@ -131,28 +193,30 @@ def _state(data: Mapping[str, Any]) -> State:
     if type(value) is str:
         usual = _USUAL.get(value)
         return usual or _read_state(value)
-    if value is None:
-        return _state_of_v1(data) if "readyPercentage" in data else State.PENDING
-    return _unknown(type(value).__name__)
+    return _state_of_v1(data) if value is None else _unknown(type(value).__name__)
 
 
 def _read_state(value: str) -> State:
-    word = value.strip().casefold()
+    word = _normalized(value)
     state = _STATES.get(word) or _STATES.get(_PREFIX.sub("", word, count=1))
-    return state or _unknown(text(value))
+    return state or _unknown(shortened(whole_reason(value), _LONGEST_STATE))
+
+
+def _normalized(word: str) -> str:
+    """Write a word without case, blanks, "_" and "-"."""
+    return "".join(word[: 2 * _LONGEST_STATE].split()).replace("_", "").replace("-", "").casefold()
 
 
 def _state_of_v1(data: Mapping[str, Any]) -> State:
     """Derive the state that the v1 API leaves out."""
-    if data.get("errorMessage"):
+    if _first(data, "reason", "errorMessage"):
         return State.FAILED
     if data.get("completeTime"):
         return State.COMPLETED
-    return State.IMPORTING if number(data.get("readyPercentage")) else State.PENDING
+    return State.IMPORTING if number(_first(data, "progress", "readyPercentage")) else State.PENDING
 
 
-def _unknown(value: str) -> State:
-    shown = value[:50]
+def _unknown(shown: str) -> State:
     if shown not in _unheard_of and len(_unheard_of) < _MOST_UNHEARD_OF:
         _unheard_of.add(shown)
         _log.warning("The API sent a state that this exporter has not heard of; it is shown as Unknown", state=shown)
@@ -182,7 +246,14 @@ def _one_of(group: Sequence[File]) -> File:
         imported_rows=_sum(entry.imported_rows for entry in group),
         # The file is done when its last entry is.
         completed_at=max(finish_times) if len(finish_times) == len(group) else None,
+        reason=_reason_of(group),
     )
+
+
+def _reason_of(group: Sequence[File]) -> str:
+    """Choose one reason, whatever the order of the entries: a failed one's if there is one."""
+    reasons = sorted((entry.state is not State.FAILED, entry.reason) for entry in group if entry.reason)
+    return reasons[0][1] if reasons else ""
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

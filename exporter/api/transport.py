@@ -1,49 +1,31 @@
-"""One request to one origin over kept connections, with a deadline for the whole call and a cap on the reply."""
+"""One request to one origin over kept connections, with a cap on the reply; what goes wrong is an ApiError."""
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import http.client
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
-import certifi
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.connectionpool import HTTPConnectionPool
-from urllib3.util import make_headers
 
-from exporter.api.connection import POOLS, serving
-from exporter.api.deadline import Call, Deadline
-from exporter.api.errors import ApiError, CallTimeoutError, ConnectError, HttpError, PayloadError, TlsError
+from exporter.api.attempt import Attempt
+from exporter.api.connection import Connection, TlsConnection
+from exporter.api.errors import ApiError, ConnectError, HttpError, PayloadError, TlsError
+from exporter.api.route import Route, TlsSettings
 
 LARGEST_REPLY: Final = 64 * 1024 * 1024
 _PIECE: Final = 256 * 1024
 # No connection, or one that broke: what else goes wrong is a reply that is not HTTP.
-_BROKEN: Final = (
-    OSError,
-    UnicodeError,
-    http.client.IncompleteRead,
-    urllib3.exceptions.NewConnectionError,
-)
+_BROKEN: Final = (OSError, UnicodeError, http.client.IncompleteRead)
 # What OpenSSL calls bytes that are no TLS at all; from 3.2 on it is the second.
 _NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
-
-
-@dataclass(frozen=True, slots=True)
-class TlsSettings:
-    """How to verify the server, and which certificate to show it; as Prometheus' tls_config."""
-
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    server_name: str | None = None
-    insecure_skip_verify: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +38,7 @@ class Reply:
 
 
 class ClosedBeforeReplyError(ConnectError):
-    """A kept connection was closed before any byte of the reply: it had grown too old, ask again on a fresh one."""
+    """A kept connection was closed before any byte of the reply: it was too old, send again on a fresh one."""
 
 
 class Transport:
@@ -67,56 +49,117 @@ class Transport:
     ) -> None:
         """`connections`: how many are kept. Raises TlsError if the files of `tls` cannot be used."""
         self._base_url = base_url
-        self._adapter = _Adapter(base_url, connections, proxy_url, tls or TlsSettings())
+        self._route = Route(base_url, proxy_url, tls or TlsSettings())
+        self._adapter = _Adapter(whole_url=self._route.whole_url)
+        # Appending and popping are atomic.
+        self._kept: deque[Connection] = deque()
+        self._connections = connections
 
-    def post(
-        self,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
-        deadline: Deadline,
-        *,
-        fresh: bool = False,
-        sent: Callable[[], None] | None = None,
-    ) -> Reply:
+    def post(self, path: str, headers: dict[str, str], body: bytes, attempt: Attempt, *, fresh: bool = False) -> Reply:
         """Send one POST and return the complete reply, whatever its status.
 
-        `fresh`: on a new connection. `sent` is called when the request is on its way. Raises ApiError.
+        `fresh`: on a new connection. Raises ApiError, CallTimeoutError if the attempt was aborted.
         """
-        request = requests.PreparedRequest()
+        if fresh:
+            # A server that closed one idle connection has closed, or will close, the others too.
+            self._keep_at_most(0)
+        connection = (None if fresh else self._kept_connection()) or self._route.connection()
+        connection.serve(attempt)
+        request = _Request(connection)
         request.method = "POST"
         request.url = self._base_url + path
-        request.headers = requests.structures.CaseInsensitiveDict(headers)
+        request.headers = requests.structures.CaseInsensitiveDict(headers | self._route.proxy_headers)
         request.headers["Content-Length"] = str(len(body))
         request.body = body
-        call = Call(deadline, fresh=fresh, sent=sent)
         failure: ApiError
         try:
-            with serving(call):
-                reply = self._reply(request, call)
-            if deadline.remaining() > 0:
-                return reply
-            failure = _late(call)
+            return self._reply(request, attempt)
         except ApiError as error:
-            failure = _late(call) if call.expired else error
+            failure = error
         except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
-            failure = _failure(call, _root(error))
+            failure = _failure(_root(error), connection, attempt.phase)
         except (OSError, ValueError) as error:
-            failure = _failure(call, error)
+            failure = _failure(error, connection, attempt.phase)
         # Raised here so that it has no context: exceptions of requests hold the request and with it the key.
-        raise failure
+        raise attempt.timeout() if attempt.aborted else failure
 
     def close(self) -> None:
         """Close the kept connections and keep no more; calls under way, and later ones, end as they would."""
-        self._adapter.close()
+        self._connections = 0
+        self._keep_at_most(0)
 
-    def _reply(self, request: requests.PreparedRequest, call: Call) -> Reply:
-        response = self._adapter.send(request, stream=True)
-        call.phase = "reading the body"
+    def _reply(self, request: _Request, attempt: Attempt) -> Reply:
+        connection, complete = request.connection, False
         try:
-            return Reply(response.status_code, response.headers, _read(response))
+            response = self._adapter.send(request, stream=True)
+            with contextlib.closing(response.raw):
+                attempt.enter("reading the body")
+                reply = Reply(response.status_code, response.headers, _read(response))
+            complete = True
         finally:
-            response.raw.close()
+            attempt.detach()
+            # An abort after this look finds no connection to end; one before it may be at this one.
+            if complete and connection.clean and not attempt.aborted:
+                self._kept.append(connection)
+                self._keep_at_most(self._connections)
+            else:
+                connection.close()
+        attempt.enter("reading the reply")
+        return reply
+
+    def _kept_connection(self) -> Connection | None:
+        """Take the kept connection that was used last; those on which anything arrived since then are closed."""
+        with contextlib.suppress(IndexError):
+            while True:
+                connection = self._kept.pop()
+                if connection.is_connected:
+                    return connection
+                connection.close()
+        return None
+
+    def _keep_at_most(self, number: int) -> None:
+        with contextlib.suppress(IndexError):
+            while len(self._kept) > number:
+                self._kept.popleft().close()
+
+
+class _Request(requests.PreparedRequest):
+    """A request and the connection on which it is sent."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self.connection = connection
+
+
+class _Adapter(HTTPAdapter):
+    """requests' own way of sending, on a connection that is chosen already: the key goes nowhere else."""
+
+    def __init__(self, *, whole_url: bool) -> None:
+        super().__init__()
+        self._whole_url = whole_url
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Have no pools."""
+
+    def get_connection_with_tls_context(self, request: Any, *_args: Any, **_kwargs: Any) -> Any:
+        """Return the connection of the request, which serves as a pool of one."""
+        return request.connection
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+        """Leave verification to the context of the connection."""
+
+    def build_response(self, request: Any, raw: Any) -> requests.Response:
+        """Return the reply without looking for cookies in it, which takes a tenth of a call."""
+        response = requests.Response()
+        response.status_code = raw.status
+        response.headers = requests.structures.CaseInsensitiveDict(raw.headers)
+        response.raw = raw
+        response.request = request
+        return response
+
+    def request_url(self, request: requests.PreparedRequest, *_args: Any) -> str:
+        """Return what stands in the request line."""
+        return str(request.url) if self._whole_url else request.path_url
 
 
 def _read(response: requests.Response) -> bytes:
@@ -133,44 +176,40 @@ def _read(response: requests.Response) -> bytes:
             return b"".join(pieces)
 
 
-def _late(call: Call) -> CallTimeoutError:
-    return CallTimeoutError(f"no complete reply before the deadline, while {call.phase}")
-
-
 def _root(error: BaseException) -> BaseException:
     """Find what went wrong beneath the exceptions in which requests and urllib3 wrap it."""
     while not isinstance(error, urllib3.exceptions.DecodeError):
-        inner = getattr(error, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((item for item in reversed(error.args) if isinstance(item, BaseException)), error.__cause__)
+        inner = next((item for item in reversed(error.args) if isinstance(item, BaseException)), error.__cause__)
         if inner is None:
             break
         error = inner
     return error
 
 
-def _failure(call: Call, error: BaseException) -> ApiError:
-    if call.expired or call.deadline.remaining() <= 0:
-        return _late(call)
-    where = f"while {call.phase}"
+def _failure(error: BaseException, connection: Connection, phase: str) -> ApiError:
+    where = f"while {phase}"
+    used = connection.kept or connection.answered
     if isinstance(error, ssl.SSLError | ssl.CertificateError):
         # A server that refuses the client's certificate may leave without a word right after the handshake.
-        broke_off = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) and (call.kept or call.answered)
+        broke_off = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) and used
         if not broke_off:
-            if error.reason in _NO_TLS and not (call.kept or call.answered):
-                return TlsError(f"the server does not speak TLS ({error.reason}); is its URL http?")
+            if error.reason in _NO_TLS and not used:
+                return TlsError(f"{connection.address} does not speak TLS ({error.reason}); is its URL http?")
             return TlsError(f"{getattr(error, 'verify_message', '') or error.reason or 'TLS failed'}, {where}")
     elif isinstance(error, urllib3.exceptions.DecodeError):
         return PayloadError("the reply cannot be decoded as its Content-Encoding says")
-    elif not isinstance(error, _BROKEN):
-        return HttpError("the reply is not HTTP")
-    kind = ClosedBeforeReplyError if call.kept and not call.answered else ConnectError
-    return kind(f"{_words(error)}, {where}")
+    # A TLS port answers plain HTTP with a TLS alert, or closes the connection.
+    hint = "; is its URL https?" if not isinstance(connection, TlsConnection) and not connection.kept else ""
+    if not isinstance(error, _BROKEN):
+        return HttpError("the reply is not HTTP" + (hint if isinstance(error, http.client.BadStatusLine) else ""))
+    kind = ClosedBeforeReplyError if connection.kept and not connection.answered else ConnectError
+    closed = isinstance(error, http.client.RemoteDisconnected | ConnectionResetError)
+    return kind(f"{_words(error, connection)}, {where}" + (hint if closed and not connection.answered else ""))
 
 
-def _words(error: BaseException) -> str:
+def _words(error: BaseException, connection: Connection) -> str:
     if isinstance(error, http.client.RemoteDisconnected):
-        return "the server closed the connection"
+        return f"the server closed the connection to {connection.address}"
     if isinstance(error, http.client.IncompleteRead):
         return "the connection was closed in the middle of the reply"
     if refused := re.match(r"Tunnel connection failed: (\d+)", str(error)):
@@ -180,77 +219,3 @@ def _words(error: BaseException) -> str:
     if isinstance(error, UnicodeError):
         return "that is no host name"
     return type(error).__name__
-
-
-class _Adapter(HTTPAdapter):
-    """requests' own way of sending, on one pool whose connections the watchdog can end."""
-
-    def __init__(self, base_url: str, connections: int, proxy_url: str | None, tls: TlsSettings) -> None:
-        origin = urlsplit(base_url)
-        settings: dict[str, Any] = {"maxsize": connections}
-        context = _tls_context(tls)
-        if origin.scheme == "https":
-            settings |= {"ssl_context": context, "server_hostname": tls.server_name}
-        manager = _manager(proxy_url, context, settings)
-        manager.pool_classes_by_scheme = POOLS
-        self._pool = manager.connection_from_host(origin.hostname, origin.port, origin.scheme)
-        # A proxy that does not tunnel wants the whole URL.
-        self._whole_url = proxy_url is not None and origin.scheme == "http"
-        super().__init__(pool_maxsize=connections)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Leave the pool as it was made for this origin."""
-
-    def get_connection_with_tls_context(self, *_args: Any, **_kwargs: Any) -> HTTPConnectionPool:
-        """Return the pool of this origin: there is no other place to send a request, nor the key, to."""
-        return self._pool
-
-    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
-        """Leave verification to the context that was made for this origin."""
-
-    def request_url(self, request: requests.PreparedRequest, *_args: Any) -> str:
-        """Return what stands in the request line."""
-        return str(request.url) if self._whole_url else request.path_url
-
-    def close(self) -> None:
-        """Close the kept connections."""
-        self._pool.close()
-
-
-def _manager(proxy_url: str | None, context: ssl.SSLContext, settings: dict[str, Any]) -> urllib3.PoolManager:
-    if proxy_url is None:
-        return urllib3.PoolManager(**settings)
-    proxy = urlsplit(proxy_url)
-    headers = None
-    if proxy.username:
-        headers = make_headers(proxy_basic_auth=f"{unquote(proxy.username)}:{unquote(proxy.password or '')}")
-    without_user = proxy._replace(netloc=proxy.netloc.rpartition("@")[2]).geturl()
-    return urllib3.ProxyManager(without_user, proxy_headers=headers, proxy_ssl_context=context, **settings)
-
-
-def _tls_context(tls: TlsSettings) -> ssl.SSLContext:
-    if tls == TlsSettings(server_name=tls.server_name):
-        return _default_tls_context()
-    try:
-        context = _verifying_context(tls.ca_file or certifi.where())
-        if tls.cert_file:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
-    except (OSError, ValueError) as error:
-        files = ", ".join(name for name in (tls.ca_file, tls.cert_file, tls.key_file) if name)
-        raise TlsError(f"cannot use {files}: {error}") from None
-    if tls.insecure_skip_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-@functools.cache
-def _default_tls_context() -> ssl.SSLContext:
-    return _verifying_context(certifi.where())
-
-
-def _verifying_context(ca_file: str) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca_file)
-    # From Python 3.13 on set by default, and refuses private authorities that Prometheus, curl and browsers accept.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context

@@ -8,21 +8,25 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Final
 
-LONGEST_REASON = 200
-LONGEST_NAME = 512
+from exporter.api.masking import without_credentials
 
+# Bytes of UTF-8.
+LONGEST_REASON: Final = 512
+LONGEST_WHOLE_REASON: Final = 16 * 1024
+LONGEST_COLLECTION_NAME: Final = 255
+
+# Characters of each end of a text that patterns are applied to, and some more, so that nothing secret is cut into.
+_END: Final = 8 * 1024
+_MARGIN: Final = 4 * 1024
+_LONGEST_NUMBER: Final = 64
 # Epoch seconds end here (the year 5138); what is larger counts milliseconds.
 _MILLISECONDS_FROM = 1e11
+_JSON: Final = json.JSONEncoder(ensure_ascii=False)
 _UNENCODABLE = re.compile("[\ud800-\udfff\0]")
-# Quotes end a URL in prose and in JSON.
-_WORD = re.compile(r'[^\s"]+')
-# A secret key may hold a slash, unencoded though it should not be. What looks like ports, a drive of Windows or a file
-# name does not begin one.
-_USER_INFO = re.compile(
-    r"^[^[/?#@:]+:(?!/)(?![0-9]{1,5}(?:[,/?#]|$))(?:[^@/]*@|[^@]*@(?=[^@/]+/))",
-)
 
 
 def number(value: object) -> float | None:
@@ -30,7 +34,7 @@ def number(value: object) -> float | None:
     kind = type(value)
     if kind is str:
         text: str = value  # type: ignore[assignment]  # mypy does not narrow by type()
-        if "_" in text:  # 1_000 is a number to Python alone
+        if len(text) > _LONGEST_NUMBER or "_" in text:  # 1_000 is a number to Python alone
             return None
     elif kind is not int and kind is not float:
         return None
@@ -65,7 +69,7 @@ def timestamp(value: object) -> float | None:
         return None
     read = number(value)
     if read is None:
-        if not isinstance(value, str):
+        if not isinstance(value, str) or len(value) > _LONGEST_NUMBER:
             return None
         try:
             moment = datetime.fromisoformat(value.strip().upper())
@@ -78,13 +82,16 @@ def timestamp(value: object) -> float | None:
     return read if 0 < read < _MILLISECONDS_FROM else None
 
 
-def text(value: object) -> str:
-    """Read a name or an id: a string, or a number that stands for one; "" for anything else."""
+def text(value: object, longest: int) -> str:
+    """Read a name or an id, a string or a number that stands for one: at most `longest` bytes, "" for anything else."""
     if type(value) is str:
-        return encodable(value)
+        if len(value) > 2 * longest:
+            # Neither end can hold more than this.
+            value = value[:longest] + value[-longest:]
+        return shortened(encodable(value), longest)
     if type(value) is int:
         try:
-            return str(value)
+            return shortened(str(value), longest)
         except ValueError:  # more digits than Python converts
             return ""
     return ""
@@ -95,41 +102,53 @@ def encodable(value: str) -> str:
     return value if value.isascii() and "\0" not in value else _UNENCODABLE.sub("\ufffd", value)
 
 
+def shortened(value: str, longest: int, middle: str = "…") -> str:
+    """Cut an encodable text to at most `longest` bytes of UTF-8: whole characters of both ends, `middle` between."""
+    if len(value) <= longest and (value.isascii() or len(value.encode()) <= longest):
+        return value
+    kept = longest - len(middle.encode())
+    head = value[:kept].encode()[: kept - kept // 2].decode(errors="ignore")
+    tail = value[-kept:].encode()[-(kept // 2) :].decode(errors="ignore")
+    return head + middle + tail
+
+
 def text_of(value: object) -> str:
-    """Write what should have been a text but may be any JSON; "" for null."""
+    """Write what should have been a text but may be any JSON, of which a long one is cut; "" for null."""
     if isinstance(value, str):
         return value
     if value is None:
         return ""
+    parts: list[str] = []
+    length = 0
     try:
-        return json.dumps(value, ensure_ascii=False)
+        for part in _JSON.iterencode(value):
+            parts.append(part)
+            length += len(part)
+            if length > _END:
+                break
     except (ValueError, RecursionError):
         return ""
+    return "".join(parts)
 
 
 def reason(value: object) -> str:
-    """Read why something failed: one line of at most 200 characters, without query strings of URLs."""
-    line = " ".join(without_credentials(encodable(text_of(value))).split())
-    return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 1]}…"
+    """Read why something failed: one line of at most 512 bytes, cut in the middle, without credentials."""
+    return shortened(whole_reason(value), LONGEST_REASON) if value else ""
 
 
-def without_credentials(value: str) -> str:
-    """Drop user-info, query strings and fragments of the URLs in a text."""
-    if "://" in value or ("?" in value and "=" in value):
-        return _WORD.sub(_word_without_credentials, value)
-    return value
+def whole_reason(value: object) -> str:
+    """Read why something failed: one line of at most 16 KiB, without credentials."""
+    return shortened(by_ends(text_of(value), _line), LONGEST_WHOLE_REASON)
 
 
-def _word_without_credentials(found: re.Match[str]) -> str:
-    word = found[0]
-    before, url, address = word.partition("://")
-    if not url:
-        # A pre-signed path without its host is still a secret.
-        head, mark, query = word.partition("?")
-        return head if mark and "=" in query else word
-    parts = [before]
-    address = _USER_INFO.sub("", address)
-    for part in re.split("[?#]", address, maxsplit=1)[0].split("://"):
-        authority, slash, path = _USER_INFO.sub("", part).partition("/")
-        parts.append(authority.rpartition("@")[2] + slash + path)
-    return "://".join(parts)
+def by_ends(value: str, change: Callable[[str], str]) -> str:
+    """Change a text of any length at bounded cost: of a long one only the ends, of some thousand characters each."""
+    if len(value) <= 2 * _END:
+        return change(value)
+    head = change(value[: _END + _MARGIN])[:-_MARGIN]
+    tail = change(value[-_END - _MARGIN :])[_MARGIN:]
+    return f"{head[:_END]}…{tail[-_END:]}"
+
+
+def _line(value: str) -> str:
+    return without_credentials(" ".join(encodable(value).split()))

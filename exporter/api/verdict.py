@@ -19,13 +19,18 @@ from exporter.api.errors import (
     PayloadError,
     RateLimitedError,
 )
-from exporter.api.values import reason, text_of
+from exporter.api.values import shortened, text_of, whole_reason
 
 LONGEST_RETRY_AFTER: Final = 3600.0
+LONGEST_MESSAGE: Final = 200
+"""Bytes of UTF-8 of what an error of the API says."""
+MOST_OBJECTS: Final = 500_000
+"""Objects and lists in a reply: those of some hundred thousand files. Small ones cost twenty times their text."""
 
 _SUCCESS: Final = frozenset({"0", "200"})
 _AUTH: Final = frozenset({"1800", "21119", "80001", "80002", "96012", "96013", "96014", "96015", "96016", "96027"})
-_RATE_LIMITED: Final = "1807"
+_RATE_LIMITED: Final = frozenset({"8", "9", "1807"})
+_TIMEOUT: Final = "10001"
 _NOT_FOUND: Final = "96026"
 # Milvus uses these for malformed ids too, so its sentence decides.
 _NOT_FOUND_IF_SAID: Final = frozenset({"2100", "2101"})
@@ -37,6 +42,8 @@ def reply_data(status: int, body: bytes, retry_after: float | None = None) -> di
 
     `retry_after`: seconds that the reply asks to wait. Raises ApiError: the first class that matches.
     """
+    if body.count(b"{") + body.count(b"[") > MOST_OBJECTS:
+        raise PayloadError(f"the reply holds more than {MOST_OBJECTS:,} objects")
     reply = _json_object(body)
     code = _code(reply.get("code"))
     if code in _SUCCESS and 200 <= status < 300:
@@ -44,7 +51,18 @@ def reply_data(status: int, body: bytes, retry_after: float | None = None) -> di
         if isinstance(data, dict):
             return data
         raise PayloadError(f"code {code} without a data object")
+    if not code and (mistake := _likely_mistake(status, body)):
+        raise HttpError(f"HTTP {status}{mistake}")
     raise _error(status, code, reply, retry_after)
+
+
+def _likely_mistake(status: int, body: bytes) -> str:
+    """Say what is probably wrong with the configuration where the server is no import API."""
+    if status == 404:
+        return ", no such path there: is `api` right?"
+    if status == 400 and b"HTTPS" in body[:1024]:  # the words of nginx and Go
+        return "; is its URL https?"
+    return ""
 
 
 def _error(status: int, code: str, reply: dict[str, Any], retry_after: float | None) -> ApiError:
@@ -52,9 +70,9 @@ def _error(status: int, code: str, reply: dict[str, Any], retry_after: float | N
     kind: type[ApiError]
     if status in (401, 403) or code in _AUTH:
         kind = AuthError
-    elif status == 429 or code == _RATE_LIMITED:
+    elif status == 429 or code in _RATE_LIMITED:
         return RateLimitedError(_said(status, code, message), retry_after)
-    elif status == 408:
+    elif status == 408 or code == _TIMEOUT:
         kind = CallTimeoutError
     elif code == _NOT_FOUND or (code in _NOT_FOUND_IF_SAID and "does not exist" in message):
         kind = NotFoundError
@@ -68,7 +86,7 @@ def _error(status: int, code: str, reply: dict[str, Any], retry_after: float | N
 
 
 def _said(status: int, code: str, message: str) -> str:
-    return f"HTTP {status}" + (f", code {code}" if code else "") + (f": {reason(message)}" if message else "")
+    return f"HTTP {status}" + (f", code {code}" if code else "") + (f": {_short(message)}" if message else "")
 
 
 def seconds_to_wait(header: str | None, now: float) -> float | None:
@@ -115,4 +133,8 @@ def _code(value: object) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return reason(text_of(value))
+    return _short(value)
+
+
+def _short(value: object) -> str:
+    return shortened(whole_reason(value), LONGEST_MESSAGE)

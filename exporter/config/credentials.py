@@ -5,6 +5,7 @@ They are looked up in the document as it was read, so that a bad key file is rep
 
 from __future__ import annotations
 
+import functools
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -129,6 +130,7 @@ def _readable_by_all(location: Location, verb: str) -> Problem:
     )
 
 
+@functools.lru_cache(maxsize=4)  # of many authorities takes 50 ms, and many clusters may trust the same
 def _holds_certificates(pem: bytes) -> bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:

@@ -55,12 +55,16 @@ _HARMLESS: Final = re.compile(r"(?:[^'\"]|'<[a-z ]+>'|'[^\w\s]')*")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a document holds: dicts, lists, str, int, float, bool and None; and what could not be read of it."""
+    """What a document holds: dicts, lists, str, int, float, bool and None; and what could not be read of it.
+
+    `origins` are the environment variables from which values come that the document leaves to them.
+    """
 
     data: object
     lines: Mapping[Location, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     unreadable: frozenset[Location] = frozenset()
+    origins: Mapping[Location, str] = field(default_factory=dict)
 
 
 class PlainScalars(BaseResolver):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import traceback
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,21 +11,26 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from exporter.config import rules
+from exporter.config import environment, rules
 from exporter.config.credentials import CredentialReader, Credentials
 from exporter.config.document import LARGEST, Document, read_document
 from exporter.config.files import FileError, FileReader
 from exporter.config.joblists import JobLists
-from exporter.config.problems import Problem, from_pydantic, outside, report
+from exporter.config.problems import Problem, from_pydantic, outside, report, unexpected
 from exporter.config.schema import Config
 from exporter.config.secret import Secret
 
 _KEY, _CLUSTER, _URL, _JOBS = "ZILLIZ_API_KEY", "ZILLIZ_CLUSTER_ID", "ZILLIZ_BASE_URL", "ZILLIZ_JOB_IDS"
+_KEY_FILE, _API, _PROXY, _CA = "ZILLIZ_API_KEY_FILE", "ZILLIZ_API", "ZILLIZ_PROXY_URL", "ZILLIZ_CA_FILE"
 _VARIABLES: Final = {
     "clusters[0].api_key": _KEY,
+    "clusters[0].api_key_file": _KEY_FILE,
     "clusters[0].cluster_id": _CLUSTER,
     "clusters[0].base_url": _URL,
     "clusters[0].jobs": _JOBS,
+    "clusters[0].api": _API,
+    "clusters[0].proxy_url": _PROXY,
+    "clusters[0].tls_config.ca_file": _CA,
 }
 _EXAMPLE: Final = "https://github.com/zilliztech/zilliz-import-exporter/blob/main/config.example.yaml"
 _WRITE_ONE: Final = f"write one ({_EXAMPLE} shows how), or name another with --config.file"
@@ -74,7 +79,7 @@ class Loader:
     @classmethod
     def at_default(cls, path: Path, environ: Mapping[str, str]) -> Loader:
         """Use the file at the default path; if there is none, the environment variables, if they are set."""
-        from_environment = not os.path.lexists(path) and bool(environ.get(_KEY) or environ.get(_CLUSTER))
+        from_environment = not os.path.lexists(path) and any(environ.get(name) for name in (_KEY, _KEY_FILE, _CLUSTER))
         loader = cls(None if from_environment else path, environ)
         loader._advice = _WHAT_TO_DO
         return loader
@@ -86,6 +91,13 @@ class Loader:
         loader._mapping = mapping
         return loader
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """Where the configuration comes from, as a field for a log."""
+        if self._path is not None:
+            return {"file": str(self._path)}
+        return {"source": "environment variables" if self._mapping is None else "demo"}
+
     def load(self) -> Loaded:
         """Read and check everything anew. Raises ConfigError with all errors, and no other exception."""
         self._files = FileReader()
@@ -94,14 +106,15 @@ class Loader:
         except ConfigError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a file provokes is an error of that file
-            # Neither the exception's text nor its traceback is shown: they may hold a secret.
-            raise ConfigError((f"{self._name}: cannot be read: {_unexpected(error)}",)) from None
+            raise ConfigError((f"{self._name}: cannot be read: {unexpected(error)}",)) from None
 
     def _load(self) -> Loaded:
         document, mode = self._document()
+        mistakes = [*rules.check(document.data)]
+        document = environment.complete(document, self._environ)
         credentials = self._credentials(document, mode)
         problems = [*document.problems]
-        problems += outside([*rules.check(document.data), *credentials.problems], document.unreadable)
+        problems += outside([*mistakes, *credentials.problems], document.unreadable)
         config = None
         try:
             config = Config.model_validate(document.data, context={"directory": self._directory})
@@ -152,7 +165,7 @@ class Loader:
     def _gather(self, document: Document, config: Config, credentials: Credentials) -> Loaded:
         patterns = tuple(pattern for cluster in config.clusters for pattern in cluster.job_lists)
         list_problems = self._lists.refresh(patterns, self._files)
-        mistakes = rules.warn(config, credentials.keys)
+        mistakes = [*rules.warn(config, credentials.keys), *environment.unused_proxies(config, self._environ)]
         listed = {}
         for cluster in config.clusters:
             configured = frozenset(cluster.jobs)
@@ -162,44 +175,68 @@ class Loader:
             config=config,
             keys=credentials.keys,
             listed=listed,
-            warnings=self._report([*credentials.warnings, *mistakes], document),
+            warnings=(
+                *self._ignored_variables(config),
+                *self._report([*credentials.warnings, *mistakes], document),
+            ),
             list_problems=list_problems,
         )
 
+    def _ignored_variables(self, config: Config) -> list[str]:
+        """Warn of variables that would be the configuration, were there no file."""
+        if self._path is None:
+            return []
+        used = {cluster.api_key_env for cluster in config.clusters}
+        ignored = [name for name in _VARIABLES.values() if self._environ.get(name) and name not in used]
+        return [f"{', '.join(ignored)}: not used, since {self._name} is the configuration"] if ignored else []
+
     def _report(self, problems: Iterable[Problem], document: Document) -> tuple[str, ...]:
-        texts = report(problems, document.lines, self._name, Config)
+        written: list[Problem] = []
+        of_variables: set[str] = set()  # each once, as a variable serves several clusters
+        for problem in problems:
+            if variable := document.origins.get(problem.location):
+                of_variables.add(f"{variable}: {problem.sentence}")
+            else:
+                written.append(problem)
+        texts = report(written, document.lines, self._name, Config)
         if self._path is None and self._mapping is None:
-            return tuple(_in_variables(text) for text in texts)
-        return texts
+            texts = tuple(_in_variables(text) for text in texts)
+        return (*sorted(of_variables), *texts)
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
     """Return the variables in the shape of the file. Raises ConfigError if a required one is missing."""
-    missing = [name for name in (_KEY, _CLUSTER) if not environ.get(name)]
-    if len(missing) == 2:
+
+    def value(name: str) -> str | None:
+        return environ.get(name) or None
+
+    key, cluster_id = value(_KEY) or value(_KEY_FILE), value(_CLUSTER)
+    if not (key or cluster_id):
         raise ConfigError((f"no configuration: {_WHAT_TO_DO}",))
-    if missing:
-        raise ConfigError(
-            (f"{missing[0]}: is not set; without a configuration file, {_KEY} and {_CLUSTER} are required",)
-        )
-    jobs = [job_id.strip() for job_id in environ.get(_JOBS, "").split(",")]
+    if value(_KEY) and value(_KEY_FILE):
+        raise ConfigError((f"{_KEY_FILE}: is set in addition to {_KEY}; keep one of them",))
+    required = f"without a configuration file, {_KEY} (or {_KEY_FILE}) and {_CLUSTER} are required"
+    if not cluster_id:
+        raise ConfigError((f"{_CLUSTER}: is not set; {required}",))
+    if not key and value(_API) != "milvus":
+        raise ConfigError((f"{_KEY}: is not set; {required}",))
+    jobs = re.split(r"[,\s]+", environ.get(_JOBS, ""))
     cluster = {
-        "cluster_id": environ[_CLUSTER],
-        "api_key": environ[_KEY].rstrip("\r\n"),
-        "base_url": environ.get(_URL) or None,
+        "cluster_id": cluster_id,
+        "api": value(_API),
+        "api_key": environ.get(_KEY, "").rstrip("\r\n") or None,
+        "api_key_file": value(_KEY_FILE),
+        "base_url": value(_URL),
         "jobs": [job_id for job_id in jobs if job_id],
+        "proxy_url": value(_PROXY),
+        "tls_config": {"ca_file": value(_CA)},
     }
     return {"clusters": [cluster]}
 
 
 def _in_variables(text: str) -> str:
-    for place, variable in _VARIABLES.items():
+    # The longest first: one is the beginning of another.
+    for place in sorted(_VARIABLES, reverse=True):
         if text.startswith(place):
-            return variable + text.removeprefix(place)
+            return _VARIABLES[place] + text.removeprefix(place)
     return text
-
-
-def _unexpected(error: Exception) -> str:
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    at = f"{Path(place.filename).name}, line {place.lineno}"
-    return f"unexpected {type(error).__name__} ({at}); this is a fault of the exporter, please report it"

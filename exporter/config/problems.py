@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
+import traceback
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -95,6 +97,13 @@ def report(
     if len(found) > MOST:
         texts.append(f"and {len(found) - MOST} more errors")
     return tuple(texts)
+
+
+def unexpected(error: Exception) -> str:
+    """Say what was raised and where. Neither its text nor its traceback is shown: they may hold a secret."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    at = f"{Path(place.filename).name}, line {place.lineno}"
+    return f"unexpected {type(error).__name__} ({at}); this is a fault of the exporter, please report it"
 
 
 def _path(location: Location, known: Collection[str]) -> str:

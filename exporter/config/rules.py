@@ -11,14 +11,24 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from exporter.config.problems import Location, Problem
 from exporter.config.schema import Cluster, Config, given
 from exporter.config.secret import Secret
+from exporter.config.values import ZILLIZ_URL
 
 _KEYS: Final = ("api_key_file", "api_key_env", "api_key")
 _VARIABLE: Final = re.compile(r"\$\{.*\}|\$[A-Za-z_][A-Za-z0-9_]*")
 _API_PATH: Final = re.compile(r"(?<!/)/v[0-9]+(/vectordb(/.*)?)?$")
+_ZILLIZ_HOST: Final = re.compile(r"(?:.*\.)?zilliz(?:cloud)?\.com(?:\.cn)?")
+_CONSOLE: Final = re.compile(r"(?:www\.)?(?:cloud\.)?zilliz\.com(?:\.cn)?")
+_CLUSTER_ENDPOINT: Final = re.compile(r"in[0-9]{2}-")
+_IMPORT_API: Final = f"the import API of Zilliz Cloud is at {ZILLIZ_URL}, in China at {ZILLIZ_URL}.cn"
+_URL: Final = re.compile(r"[a-z]+://|\.zilliz(?:cloud)?\.com", re.IGNORECASE)
+_QUOTED: Final = re.compile(r"([\"']).*\1")
+_UNQUOTE: Final = "which are sent as part of it; leave them out (docker --env-file keeps quotes)"
+_ASSIGNMENT: Final = re.compile(r"(?:export +)?[A-Za-z_][A-Za-z0-9_]*=[^=\s].*")
 _ESCAPED: Final = re.compile(r"\[([*?[])\]")
 
 
@@ -42,9 +52,13 @@ def warn(config: Config, keys: Mapping[str, Secret | None]) -> Iterator[Problem]
         key = keys[cluster.cluster_id]
         if key is not None:
             yield from _warn_of_key(key.reveal(), cluster, location)
-        if _API_PATH.search(cluster.base_url):
-            sentence = "ends in a path of the API, which is added automatically; leave out /v1 or /v2 and what follows"
+        for sentence in _advice_on_url(cluster):
             yield Problem((*location, "base_url"), sentence)
+        if _URL.search(cluster.cluster_id):
+            sentence = "is a URL; the id of a cluster is the first part of its endpoint, such as in01-0123456789abcde"
+            yield Problem((*location, "cluster_id"), sentence)
+        elif _QUOTED.fullmatch(cluster.cluster_id):
+            yield Problem((*location, "cluster_id"), f"has quotes around it, {_UNQUOTE}")
         for number, pattern in enumerate(cluster.job_lists):
             directory = str(Path(pattern).parent)
             if not any(map(os.path.isdir, glob.iglob(directory))):  # noqa: PTH207 - absolute patterns
@@ -73,6 +87,8 @@ def _check_cluster(cluster: dict[Any, Any], location: Location) -> Iterator[Prob
         yield from _check_milvus(cluster, location)
     else:
         yield from _check_pair(cluster, location, "project_id", "region_id")
+    if cluster.get("proxy_from_environment") is True and "proxy_url" in cluster:
+        yield Problem((*location, "proxy_from_environment"), "is given in addition to proxy_url; keep one of them")
     tls = cluster.get("tls_config")
     if isinstance(tls, dict):
         yield from _check_pair(given(tls), (*location, "tls_config"), "cert_file", "key_file")
@@ -107,14 +123,35 @@ def _check_jobs(jobs: list[Any], location: Location) -> Iterator[Problem]:
             yield Problem((*location, index), f"is the same job as jobs[{first[job]}]; name it once")
 
 
+def _advice_on_url(cluster: Cluster) -> Iterator[str]:
+    url = urlsplit(cluster.base_url)
+    host = url.hostname or ""
+    if _API_PATH.search(cluster.base_url):
+        yield "ends in a path of the API, which is added automatically; leave out /v1 or /v2 and what follows"
+    if not _ZILLIZ_HOST.fullmatch(host):
+        return
+    if url.scheme == "http":
+        yield "sends the key to Zilliz Cloud in clear text; write https://"
+    if cluster.api == "zilliz" and _CLUSTER_ENDPOINT.match(host):
+        yield f"is the endpoint of a cluster; {_IMPORT_API}"
+    elif cluster.api == "zilliz" and _CONSOLE.fullmatch(host):
+        yield f"is the web console; {_IMPORT_API}"
+
+
 def _warn_of_key(key: str, cluster: Cluster, location: Location) -> Iterator[Problem]:
     (source,) = (name for name in _KEYS if getattr(cluster, name) is not None)
     sentence = None
     if key.lower().startswith("bearer "):
         sentence = 'gives a key that begins with "Bearer", which is added automatically; leave it out'
+    elif _QUOTED.fullmatch(key):
+        sentence = f"gives a key with quotes around it, {_UNQUOTE}"
+    elif _ASSIGNMENT.fullmatch(key):
+        sentence = "gives NAME=value; only the value is the key"
     elif " " in key and cluster.api == "zilliz":
         sentence = "gives a key with a space in it, which no key of Zilliz Cloud has"
     elif cluster.api_key is not None and _VARIABLE.fullmatch(key):
         sentence = "is used as it is, not as the name of a variable; api_key_env takes the name of one"
+    elif ":" in key and cluster.api == "zilliz":
+        sentence = "gives user:password, which only a cluster accepts; the import API of Zilliz Cloud needs an API key"
     if sentence is not None:
         yield Problem((*location, source), sentence)

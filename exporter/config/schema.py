@@ -56,7 +56,9 @@ class TlsConfig(_Section):
     """How the API's certificate is checked, as in Prometheus' tls_config. Loaded paths are absolute."""
 
     ca_file: FilePath | None = Field(
-        None, description="certificate authorities to trust instead of the default ones (PEM)"
+        None,
+        description="certificate authorities to trust (PEM); "
+        "by default those of SSL_CERT_FILE or REQUESTS_CA_BUNDLE if set, else those of Mozilla (certifi)",
     )
     cert_file: FilePath | None = Field(None, description="client certificate (PEM); needs key_file")
     key_file: FilePath | None = Field(None, description="key of the client certificate (PEM); needs cert_file")
@@ -73,7 +75,7 @@ class Discovery(_Section):
         60.0, description="the list is read at a scrape, at most this often; 0s = at every scrape"
     )
     finished_for: Duration = Field(_FINISHED_FOR, description="how long a finished job stays exposed after it finished")
-    max_jobs: Count = Field(500, description="maximum number of discovered jobs; the rest is only counted")
+    max_jobs: Count = Field(1000, description="maximum number of discovered jobs; the rest is only counted")
 
 
 class Cluster(_Section):
@@ -118,6 +120,9 @@ class Cluster(_Section):
     )
     concurrency: Count = Field(16, le=1000, description="requests in flight to this cluster's API")
     proxy_url: ProxyUrl | None = Field(None, description="HTTP proxy to the API", repr=False)
+    proxy_from_environment: StrictBool = Field(
+        False, description="true: the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name, as in Prometheus"
+    )
     tls_config: TlsConfig = Field(TlsConfig(), description="how the API's certificate is checked, as in Prometheus")
 
     @property
@@ -150,7 +155,7 @@ class Scrape(_Section):
     timeout: Duration = Field(
         10.0,
         gt=0,
-        description="scrape timeout if Prometheus sends none; if set here, it also caps the one that Prometheus sends",
+        description="scrape timeout where the scraper sends none; if set here, it also caps the one that is sent",
     )
     fresh_for: Duration = Field(
         2.0, description="a job is not queried again while its answer is younger than this; 0s = query at every scrape"
@@ -160,7 +165,7 @@ class Scrape(_Section):
 
     @property
     def timeout_set(self) -> bool:
-        """Whether the file sets `timeout`, which then also caps the timeout that Prometheus sends."""
+        """Whether the file sets `timeout`, which then also caps the timeout that a scraper sends."""
         return "timeout" in self.model_fields_set
 
 
@@ -170,10 +175,14 @@ class Files(_Section):
     series: Literal["all", "unfinished", "none"] = Field(
         "all", description="all, unfinished (a Completed file drops out, a Failed one stays) or none"
     )
-    max_per_job: Count = Field(100, description="files listed per job, chosen by name; the rest is only counted")
+    max_per_job: Count = Field(
+        100,
+        description="files listed per job: Failed first, then unfinished, then by name; the rest is only counted",
+    )
     max_total: Count = Field(
         5000,
-        description="files listed over all jobs: unfinished jobs first, then highest id; the last one cut by name",
+        description="files listed over all jobs: Failed and unfinished jobs first, then highest id; "
+        "the last one cut as for max_per_job",
     )
 
 

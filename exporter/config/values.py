@@ -32,6 +32,8 @@ def job_id_problem(value: object) -> str | None:
         return 'is a YAML number; put it in quotes, such as "448761313698322011"'
     if not isinstance(value, str):
         return 'must be a job id in quotes, such as "448761313698322011"'
+    if '"' in value or "'" in value:
+        return "has quotes in it; leave them out"
     if JOB_ID.fullmatch(value) is None:
         return "is not a job id; job ids are 1 to 128 of A-Z, a-z, 0-9, _ and -"
     return None
@@ -90,6 +92,8 @@ def _matches(pattern: str, sentence: str) -> AfterValidator:
 
 
 def _http_url(value: str, example: str) -> SplitResult:
+    if value.startswith(('"', "'")):
+        raise _wrong(f"has quotes around it; leave them out, such as {example}")
     if not value.isascii() or not value.isprintable() or " " in value or "\\" in value:
         raise _wrong(f"must be a URL of printable ASCII without spaces, such as {example}")
     try:

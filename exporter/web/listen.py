@@ -1,40 +1,38 @@
-"""Listen addresses: what `--web.listen-address` means, and sockets that listen there."""
+"""Sockets that listen at the addresses of `--web.listen-address`."""
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
+import resource
 import socket
 
-_BACKLOG = 1024
+from exporter.web.address import parse_listen_address
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted, per address."""
+
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+_TAKES_NOTHING_FOR = 30_000
 
 
 class ListenError(Exception):
     """An address that cannot be listened on; the text is one line for the user."""
 
 
-def parse_listen_address(value: str) -> tuple[str, int]:
-    """Host ("" for all addresses, IPv4 and IPv6) and port of `:PORT`, `HOST:PORT` or `[v6]:PORT`.
-
-    Raises ValueError with a sentence.
-    """
-    host, colon, port = value.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and not bracketed):
-        raise ValueError(f"--web.listen-address: {value!r} is not an address; write :PORT, HOST:PORT or [IPv6]:PORT")
-    return host[1:-1] if bracketed else host, int(port)
-
-
 def listen(value: str) -> socket.socket:
-    """A non-blocking socket that listens on that address; port 0 takes any. Raises ListenError."""
+    """A non-blocking socket that listens on that address; port 0 takes any. Raises ListenError.
+
+    A client that takes nothing of an answer for 30 s is disconnected by the kernel, where that is Linux.
+    """
     host, port = parse_listen_address(value)
     try:
         listener = _listen_everywhere(port) if host == "" else _listen_on(host, port)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise ListenError(f"--web.listen-address: cannot listen on {value}: {reason}") from error
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TAKES_NOTHING_FOR)
     listener.setblocking(False)
     return listener
 
@@ -45,33 +43,27 @@ def address(listener: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-async def readable(listener: socket.socket) -> None:
-    """Waits until a client is in the queue.
+def raise_descriptor_limit() -> None:
+    """Allows this process as many file descriptors as the system permits, as programs in Go do at their start.
 
-    Without descriptors left, Linux says so to whoever accepts, whether or not a client waits: only after this it means
-    that somebody has to make room. It also gives the loop its turn, which a flood would not.
+    The soft limit, usually 1024, is there for programs that use select().
     """
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(listener, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(listener)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _listen_everywhere(port: int) -> socket.socket:
     if socket.has_dualstack_ipv6():
         try:
-            return socket.create_server(("::", port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
+            return socket.create_server(("::", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
         except OSError as error:
             if error.errno not in _NO_IPV6:
                 raise
-    return socket.create_server(("0.0.0.0", port), backlog=_BACKLOG)  # noqa: S104 - ":PORT" asks for all interfaces
+    return socket.create_server(("0.0.0.0", port), backlog=BACKLOG)  # noqa: S104 - ":PORT" asks for all interfaces
 
 
 def _listen_on(host: str, port: int) -> socket.socket:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     # A name with addresses of both kinds means the IPv4 one, as in Go's net.Listen.
     family, *_, where = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-    return socket.create_server((str(where[0]), port), family=family, backlog=_BACKLOG)
+    return socket.create_server((str(where[0]), port), family=family, backlog=BACKLOG)

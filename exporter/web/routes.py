@@ -1,71 +1,49 @@
-"""Paths, methods and parameters: turns a request into an answer. Knows nothing of sockets, TLS or passwords."""
+"""The pages: paths, methods and parameters. Knows nothing of sockets, TLS or passwords."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol
-from urllib.parse import parse_qsl
 
-from multidict import CIMultiDictProxy
+from aiohttp import web
 
+from exporter.collector.collector import UnknownClusterError
+from exporter.log import get_logger
 from exporter.model import JOB_ID
-from exporter.web import status as status_page
+from exporter.web import page as status_page
 from exporter.web.discovery import target_groups
+from exporter.web.filter import OFF, Filter
+from exporter.web.jobrows import SLUGS
 from exporter.web.negotiate import accepts_gzip, choose_format
 from exporter.web.status import Status
-from exporter.web.threads import in_thread, iterate_in_threads
+from exporter.web.threads import in_thread
 from exporter.web.urls import Urls, is_host
 
 SCRAPE_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 
-_MAX_PARAMETERS = 32
-_AT_ONCE = 256 * 1024
-_PAGE_FRESH_FOR = 1.0
-_READ = ("GET", "HEAD")
+SLICE = 64 * 1024
+"""Bytes of an answer that are sent before the client has to have taken those before."""
 
+LONGEST_USER_AGENT = 100
+"""Characters of it that the log shows."""
 
-class UnknownClusterError(Exception):
-    """A `Backend` was asked about a cluster that is not, or no longer, configured."""
+log = get_logger()
 
 
 class Body(Protocol):
-    """A rendered exposition. May be read in any thread; the same every time it is read."""
+    """A rendered exposition. Its methods may block; it is the same every time it is read."""
 
     def chunks(self, *, openmetrics: bool, gzip: bool) -> Iterator[bytes]:
         """The bytes of the body, one gzip member over all of them where `gzip`."""
 
     def size(self, *, openmetrics: bool, gzip: bool) -> int:
         """Number of bytes that `chunks` yields."""
-
-
-class Backend(Protocol):
-    """What the pages show and the scrapes ask. Every call may block and is made in a thread.
-
-    `timeout_header` is the scrape timeout as Prometheus sent it: any text, or None. Upstream failures are part of the
-    bodies; `probe` and `probe_debug` raise UnknownClusterError, and nothing else is expected to be raised.
-    """
-
-    def metrics(self, timeout_header: str | None, scope: Literal["all", "exporter"]) -> Body:
-        """Everything, or the exporter's own metrics alone."""
-
-    def probe(self, target: str, job_id: str | None, timeout_header: str | None) -> Body:
-        """One cluster's gauges, or one job's."""
-
-    def probe_debug(self, target: str, job_id: str | None, timeout_header: str | None) -> str:
-        """What was asked and answered, for a person, without secrets."""
-
-    def status(self) -> Status:
-        """What is known now; asks no API."""
-
-    def cluster_ids(self) -> Sequence[str]:
-        """The configured clusters. Must not block: called on the event loop."""
-
-    def reload(self) -> Reloaded:
-        """Reads the configuration again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,45 +54,40 @@ class Reloaded:
     problems: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request as far as answers depend on it. `target` is the request target as sent, `scheme` http or https."""
+class Backend(Protocol):
+    """What the pages show and the scrapes return.
 
-    method: str
-    target: str
-    headers: CIMultiDictProxy[str]
-    scheme: str
+    `timeout_header` is the scrape timeout as Prometheus sent it: any text, or None. Upstream failures are part of the
+    bodies; `probe`, `probe_debug` and `scrape` raise UnknownClusterError, and nothing else is expected to be raised.
+    """
 
-    def header(self, name: str) -> str:
-        """All lines of that header joined by commas, "" where there is none."""
-        return ", ".join(self.headers.getall(name, ()))
+    async def metrics(self, timeout_header: str | None, scope: Literal["all", "exporter"]) -> Body:
+        """Everything, or the exporter's own metrics alone."""
 
+    async def probe(self, target: str, job_id: str | None, timeout_header: str | None) -> Body:
+        """One cluster's gauges, or one job's."""
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer to send. `length` is the number of bytes of `body`, None where it is not known or there is none."""
+    async def probe_debug(self, target: str, job_id: str | None, timeout_header: str | None) -> str:
+        """What was sent and answered, for a person, without secrets."""
 
-    status: int
-    body: bytes | AsyncIterator[bytes]
-    length: int | None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    async def scrape(self, target: str) -> None:
+        """Scrape one cluster, for the status page."""
 
+    def status(self) -> Status:
+        """What is known now; queries no API and does not block."""
 
-Send = Callable[[Answer], Awaitable[None]]
-Handler = Callable[[Request, Mapping[str, str], Send], Awaitable[None]]
+    def cluster_ids(self) -> Sequence[str]:
+        """The configured clusters."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Route:
-    handler: Handler
-    methods: Sequence[str] = _READ
+    async def reload(self) -> Reloaded:
+        """Reads the configuration again."""
 
 
 class Routes:
-    """The table of paths.
+    """All paths and their handlers.
 
     At most `max_requests` scrapes are under way at once, from their start until their answer is taken (0: no limit);
-    the other paths never wait for scrapes. Used on one event loop; `clock` gives seconds since the epoch.
+    the other paths never wait for scrapes. `clock` gives seconds since the epoch.
     """
 
     def __init__(
@@ -131,152 +104,156 @@ class Routes:
         self._enable_lifecycle = enable_lifecycle
         self._max_requests = max_requests
         self._clock = clock
+        # Few threads, since each that allocates much keeps memory of its own.
+        self._encoders = ThreadPoolExecutor(2, "encode")
         self._scrapes = 0
-        self._page: tuple[float, bytes] | None = None
-        self._page_lock = asyncio.Lock()
-        self._reload_lock = asyncio.Lock()
-        routes = {
-            urls.telemetry_path: _Route(self._metrics),
-            "/probe": _Route(self._probe),
-            "/sd": _Route(self._sd),
-            "/": _Route(_page(self._status)),
-            "/-/healthy": _Route(_fixed(text(200, "zilliz-import-exporter is healthy."))),
-            "/-/ready": _Route(_fixed(text(200, "zilliz-import-exporter is ready."))),
-            "/-/reload": _Route(_page(self._reload), ("POST", "PUT")),
-        }
-        self._routes = {urls.prefix + path: route for path, route in routes.items()}
-        if urls.prefix:
-            self._routes[urls.prefix] = _Route(_page(self._status))
-            self._routes["/"] = _Route(
-                _fixed(text(302, "The pages are below the route prefix.", Location=urls.prefix + "/"))
-            )
+        self._scraped = False
+        self._rendering = asyncio.Lock()
 
-    async def answer(self, request: Request, send: Send) -> None:
-        """Answers the request: calls `send` once."""
-        path, _, query = request.target.partition("?")
-        if not path.startswith("/"):
-            await send(text(400, "The request target must be a path: this is no proxy.", Connection="close"))
-            return
-        route = self._routes.get(path)
-        if route is None:
-            await send(text(404, "There is nothing here; the pages are listed at " + self._urls.link("/")))
-            return
-        if request.method not in route.methods:
-            allow = ", ".join(route.methods)
-            await send(text(405, f"This path answers {allow}.", Allow=allow))
-            return
-        try:
-            parameters = _parameters(query)
-        except ValueError as error:
-            await send(text(400, str(error)))
-            return
-        await route.handler(request, parameters, send)
+    def table(self) -> Sequence[web.RouteDef]:
+        """The routes, below the route prefix."""
+        prefix = self._urls.prefix
+        routes = [
+            web.get(prefix + self._urls.telemetry_path, self._metrics),
+            web.get(prefix + "/probe", self._probe),
+            web.get(prefix + "/sd", self._sd),
+            web.get(prefix + "/", self._status),
+            web.get(prefix + "/-/healthy", self._healthy),
+            web.get(prefix + "/-/ready", self._healthy),
+            web.post(prefix + "/-/scrape", self._scrape_now),
+            web.post(prefix + "/-/reload", self._reload),
+            web.put(prefix + "/-/reload", self._reload),
+        ]
+        if prefix:
+            routes += [web.get(prefix, self._status), web.get("/", self._to_prefix)]
+        return routes
 
-    async def _metrics(self, request: Request, parameters: Mapping[str, str], send: Send) -> None:
-        scope = parameters.get("scope")
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        scope = _parameter(request, "scope")
         if scope not in (None, "exporter"):
-            await send(text(400, "The only scope is exporter; without the parameter everything is exposed."))
-            return
+            raise _bad_request("The only scope is exporter; without the parameter everything is exposed.")
         timeout = request.headers.get(SCRAPE_TIMEOUT_HEADER)
-        await self._scrape(request, send, partial(self._backend.metrics, timeout, "exporter" if scope else "all"))
+        return await self._scrape(request, partial(self._backend.metrics, timeout, "exporter" if scope else "all"))
 
-    async def _probe(self, request: Request, parameters: Mapping[str, str], send: Send) -> None:
-        target, job_id, debug = (parameters.get(name) for name in ("target", "job_id", "debug"))
-        if not target:
-            await send(self._no_cluster("is missing:"))
-        elif target not in self._backend.cluster_ids():
-            await send(self._no_cluster("must be"))
-        elif debug not in (None, "true", "false"):
-            await send(text(400, "The parameter debug must be true or false."))
-        elif job_id is not None and not JOB_ID.fullmatch(job_id):
-            await send(text(400, "The parameter job_id must be 1 to 128 of A-Z, a-z, 0-9, _ and -."))
-        else:
-            timeout = request.headers.get(SCRAPE_TIMEOUT_HEADER)
-            if debug == "true":
-                await self._debug(request, send, partial(self._backend.probe_debug, target, job_id, timeout))
-            else:
-                await self._scrape(request, send, partial(self._backend.probe, target, job_id, timeout))
-
-    async def _scrape(self, request: Request, send: Send, scrape: Callable[[], Body]) -> None:
-        exposition = choose_format(request.header("Accept"))
-        gzip = accepts_gzip(request.header("Accept-Encoding"))
-        headers = {"Content-Type": exposition.value, "Vary": "Accept, Accept-Encoding", **_SAFE}
-        if gzip:
-            headers["Content-Encoding"] = "gzip"
-
-        def run() -> tuple[int, bytes | Iterator[bytes]]:
-            body = scrape()
-            length = body.size(openmetrics=exposition.openmetrics, gzip=gzip)
-            chunks = body.chunks(openmetrics=exposition.openmetrics, gzip=gzip)
-            return length, b"".join(chunks) if length <= _AT_ONCE else chunks
-
-        async def reply() -> None:
-            length, body = await in_thread(run)
-            await send(Answer(200, body if isinstance(body, bytes) else iterate_in_threads(body), length, headers))
-
-        await self._limited(request, send, headers, reply)
-
-    async def _debug(self, request: Request, send: Send, explain: Callable[[], str]) -> None:
-        async def reply() -> None:
-            await send(text(200, await in_thread(explain)))
-
-        await self._limited(request, send, text(200, "").headers, reply)
-
-    async def _limited(
-        self, request: Request, send: Send, headers: Mapping[str, str], reply: Callable[[], Awaitable[None]]
-    ) -> None:
-        """Calls `reply` unless too many scrapes are under way. HEAD asks for the headers: no API is asked for it."""
+    async def _probe(self, request: web.Request) -> web.StreamResponse:
+        target = self._target(request)
+        job_id, debug = (_parameter(request, name) for name in ("job_id", "debug"))
+        if debug not in (None, "true", "false"):
+            raise _bad_request("The parameter debug must be true or false.")
+        if job_id is not None and not JOB_ID.fullmatch(job_id):
+            raise _bad_request("The parameter job_id must be 1 to 128 of A-Z, a-z, 0-9, _ and -.")
+        timeout = request.headers.get(SCRAPE_TIMEOUT_HEADER)
+        if debug != "true":
+            return await self._scrape(request, partial(self._backend.probe, target, job_id, timeout))
         if request.method == "HEAD":
-            await send(Answer(200, b"", None, headers))
-            return
+            return web.Response(content_type="text/plain", charset="utf-8")
+        with self._scraping():
+            return text(200, await self._backend.probe_debug(target, job_id, timeout))
+
+    async def _scrape(self, request: web.Request, scrape: Callable[[], Awaitable[Body]]) -> web.StreamResponse:
+        exposition = choose_format(_header(request, "Accept"))
+        gzip = accepts_gzip(_header(request, "Accept-Encoding"))
+        response = web.StreamResponse(headers={"Content-Type": exposition.value, "Vary": "Accept, Accept-Encoding"})
+        if gzip:
+            response.headers["Content-Encoding"] = "gzip"
+        if request.method == "HEAD":
+            return response
+        self._log_first_scrape(request)
+        with self._scraping():
+            body = await scrape()
+            coding = {"openmetrics": exposition.openmetrics, "gzip": gzip}
+            loop = asyncio.get_running_loop()
+            response.content_length = await loop.run_in_executor(self._encoders, partial(body.size, **coding))
+            await response.prepare(request)
+            chunks = body.chunks(**coding)
+            while (chunk := await loop.run_in_executor(self._encoders, next, chunks, None)) is not None:
+                for start in range(0, len(chunk), SLICE):
+                    await response.write(memoryview(chunk)[start : start + SLICE])
+            await response.write_eof()
+        return response
+
+    def _log_first_scrape(self, request: web.Request) -> None:
+        if not self._scraped:
+            self._scraped = True
+            log.info("First scrape", path=request.path, user_agent=_header(request, "User-Agent")[:LONGEST_USER_AGENT])
+
+    def close(self) -> None:
+        """Let the threads that encode answers end."""
+        self._encoders.shutdown(wait=False)
+
+    @contextmanager
+    def _scraping(self) -> Iterator[None]:
         if self._max_requests and self._scrapes >= self._max_requests:
-            await send(text(503, "Too many scrapes at once; the limit is --web.max-requests.", **{"Retry-After": "1"}))
-            return
+            raise web.HTTPServiceUnavailable(
+                text="Too many scrapes at once; the limit is --web.max-requests.\n", headers={"Retry-After": "1"}
+            )
         self._scrapes += 1
         try:
-            await reply()
+            yield
         except UnknownClusterError:
-            await send(self._no_cluster("must be"))
+            raise self._no_cluster("must be") from None
         finally:
             self._scrapes -= 1
 
-    def _no_cluster(self, what: str) -> Answer:
-        listed = self._urls.link("/sd")
-        return text(400, f"The parameter target {what} the id of a configured cluster; {listed} lists them.")
+    def _target(self, request: web.Request) -> str:
+        target = _parameter(request, "target")
+        if not target:
+            raise self._no_cluster("is missing:")
+        if target not in self._backend.cluster_ids():
+            raise self._no_cluster("must be")
+        return target
 
-    async def _sd(self, request: Request, _parameters: Mapping[str, str], send: Send) -> None:
+    def _no_cluster(self, what: str) -> web.HTTPBadRequest:
+        listed = self._urls.link("/sd")
+        return _bad_request(f"The parameter target {what} the id of a configured cluster; {listed} lists them.")
+
+    async def _sd(self, request: web.Request) -> web.StreamResponse:
         host = request.headers.get("Host", "")
         if not self._urls.external_host and not is_host(host):
-            await send(text(400, "The Host header must be this exporter's name or address and its port."))
-            return
-        body = target_groups(self._backend.cluster_ids(), urls=self._urls, host=host, scheme=request.scheme)
-        headers = {"Content-Type": "application/json; charset=utf-8", "Cache-Control": "no-store", **_SAFE}
-        await send(Answer(200, body, len(body), headers))
+            raise _bad_request("The Host header must be this exporter's name or address and its port.")
+        groups = target_groups(self._backend.cluster_ids(), urls=self._urls, host=host, scheme=request.scheme)
+        headers = {"Content-Type": "application/json; charset=utf-8", "Cache-Control": "no-store"}
+        return web.Response(body=groups, headers=headers)
 
-    async def _status(self) -> Answer:
-        async with self._page_lock:
-            now = self._clock()
-            if self._page is None or not 0 <= now - self._page[0] < _PAGE_FRESH_FOR:
-                self._page = (now, await in_thread(self._render))
-            body = self._page[1]
-        headers = {
-            "Content-Type": "text/html; charset=utf-8",
-            "Content-Security-Policy": status_page.CONTENT_SECURITY_POLICY,
-            "Referrer-Policy": "no-referrer",
-            "Cache-Control": "no-store",
-            **_SAFE,
-        }
-        return Answer(200, body, len(body), headers)
+    async def _status(self, request: web.Request) -> web.StreamResponse:
+        chosen = _filter(request)
+        async with self._rendering:
+            status, now = self._backend.status(), self._clock()
+            render = partial(status_page.render, status, urls=self._urls, now=now, chosen=chosen)
+            page = await in_thread(lambda: render().encode("utf-8", "replace"))
+        return web.Response(body=page, headers=status_page.HEADERS)
 
-    def _render(self) -> bytes:
-        page = status_page.render(self._backend.status(), urls=self._urls, now=self._clock())
-        return page.encode("utf-8", "replace")
+    async def _scrape_now(self, request: web.Request) -> web.StreamResponse:
+        if not self._is_own_form(request):
+            raise web.HTTPForbidden(
+                text="A page of another site sent this. If it was the status page, behind a reverse proxy that changes "
+                "the Host header, start with --web.external-url.\n"
+            )
+        target, chosen = self._target(request), _filter(request)
+        with self._scraping():
+            await self._backend.scrape(target)
+        raise web.HTTPSeeOther(self._urls.link("/") + chosen.query)
 
-    async def _reload(self) -> Answer:
+    def _is_own_form(self, request: web.Request) -> bool:
+        """Whether no browser says that another site makes it send the request.
+
+        Browsers send Sec-Fetch-Site to https and loopback addresses alone, and the origin to all.
+        """
+        site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+        if site is not None:
+            return site in ("same-origin", "none")
+        if origin is None:
+            return True
+        hosts = {request.headers.get("Host", "").lower(), self._urls.external_host.lower()} - {""}
+        return origin.lower().rpartition("://")[2] in hosts
+
+    async def _healthy(self, request: web.Request) -> web.StreamResponse:
+        return text(200, f"zilliz-import-exporter is {request.path.rpartition('/')[2]}.")
+
+    async def _reload(self, _request: web.Request) -> web.StreamResponse:
         if not self._enable_lifecycle:
-            return text(403, "Reloading over HTTP is not enabled; start with --web.enable-lifecycle.")
-        async with self._reload_lock:
-            reloaded = await in_thread(self._backend.reload)
+            raise web.HTTPForbidden(text="Reloading over HTTP is not enabled; start with --web.enable-lifecycle.\n")
+        reloaded = await self._backend.reload()
         if not reloaded.problems:
             return text(200, "The configuration was reloaded.")
         outcome = (
@@ -284,38 +261,34 @@ class Routes:
         )
         return text(500, "\n".join((outcome, *reloaded.problems)))
 
+    async def _to_prefix(self, _request: web.Request) -> web.StreamResponse:
+        raise web.HTTPFound(self._urls.prefix + "/")
 
-_SAFE = {"X-Content-Type-Options": "nosniff"}
 
-
-def text(status: int, message: str, **headers: str) -> Answer:
+def text(status: int, message: str) -> web.Response:
     """A plain answer for a person."""
     body = (message.rstrip("\n") + "\n").encode("utf-8", "replace")
-    return Answer(status, body, len(body), {"Content-Type": "text/plain; charset=utf-8", **_SAFE, **headers})
+    return web.Response(status=status, body=body, content_type="text/plain", charset="utf-8")
 
 
-def _page(make: Callable[[], Awaitable[Answer]]) -> Handler:
-    async def handler(_request: Request, _parameters: Mapping[str, str], send: Send) -> None:
-        await send(await make())
-
-    return handler
+def _bad_request(message: str) -> web.HTTPBadRequest:
+    return web.HTTPBadRequest(text=message + "\n")
 
 
-def _fixed(answer: Answer) -> Handler:
-    async def handler(_request: Request, _parameters: Mapping[str, str], send: Send) -> None:
-        await send(answer)
+def _filter(request: web.Request) -> Filter:
+    text, state, refresh = (_parameter(request, name) or "" for name in ("q", "state", "refresh"))
+    if state and state not in SLUGS:
+        raise _bad_request(f"The parameter state must be one of {', '.join(SLUGS)}.")
+    return Filter(text, state, reloads=refresh != OFF)
 
-    return handler
+
+def _header(request: web.Request, name: str) -> str:
+    """All lines of that header joined by commas, "" where there is none."""
+    return ", ".join(request.headers.getall(name, ()))
 
 
-def _parameters(query: str) -> dict[str, str]:
-    """Query parameters, each at most once. Raises ValueError with a sentence."""
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
-    except ValueError as error:
-        raise ValueError(f"At most {_MAX_PARAMETERS} parameters are read.") from error
-    parameters = dict(pairs)
-    twice = [name for name in ("target", "job_id", "scope", "debug") if sum(key == name for key, _ in pairs) > 1]
-    if twice:
-        raise ValueError(f"The parameter {twice[0]} is given more than once.")
-    return parameters
+def _parameter(request: web.Request, name: str) -> str | None:
+    values = request.query.getall(name, [])
+    if len(values) > 1:
+        raise _bad_request(f"The parameter {name} is given more than once.")
+    return values[0] if values else None

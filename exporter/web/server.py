@@ -1,43 +1,42 @@
-"""The HTTP server: accepts connections, lets them in, passes requests to the routes and sends the answers."""
+"""The HTTP server: an aiohttp application on the listen addresses, and the web configuration it serves with."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
-import ssl
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from aiohttp import HttpVersion10, web
+from aiohttp import web
 
-from exporter.log import ChangeLog, get_logger
-from exporter.web.connections import SERVER_NAME, Connection, Connections, Limits, connection_limit
-from exporter.web.entry import Entry
-from exporter.web.listen import address, listen, readable
-from exporter.web.routes import Answer, Backend, Request, Routes, text
-from exporter.web.threads import in_thread, unfailing
+from exporter.log import FailureLog, get_logger
+from exporter.web.access import Access
+from exporter.web.listen import BACKLOG, address, listen, raise_descriptor_limit
+from exporter.web.routes import SLICE, Backend, Routes, text
+from exporter.web.threads import in_thread, repeat
+from exporter.web.tls import ReplaceableContext
 from exporter.web.urls import Urls
+from exporter.web.webconfig import WebConfig, WebConfigError, WebConfigFile
 
 log = get_logger()
 
-_SLICE = 64 * 1024
+_SERVER = {"Server": "zilliz-import-exporter"}
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_COMPLAIN_EVERY = 60.0
-
-
-def _default_limits() -> Limits:
-    return replace(Limits(), connections=connection_limit())
+_MOST_HEADERS = 64
+_LINGER = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """How to serve: `listen` holds addresses as given to `--web.listen-address`, `web_config_file` is the file of
     `--web.config.file`, whose content is looked at every `refresh_interval` seconds.
+
+    `client_timeout`: seconds that a client may take for a TLS handshake, for a request head, and between requests.
     """
 
     listen: Sequence[str] = (":10530",)
@@ -46,7 +45,7 @@ class ServerSettings:
     urls: Urls = field(default_factory=Urls)
     enable_lifecycle: bool = False
     max_requests: int = 40
-    limits: Limits = field(default_factory=_default_limits)
+    client_timeout: float = 5.0
 
 
 class Server:
@@ -54,19 +53,22 @@ class Server:
 
     def __init__(self, backend: Backend, settings: ServerSettings) -> None:
         self._settings = settings
-        self._entry = Entry(settings.web_config_file)
-        self._registry = Connections(settings.limits)
-        self._routes = Routes(
-            backend,
-            settings.urls,
-            enable_lifecycle=settings.enable_lifecycle,
-            max_requests=settings.max_requests,
-        )
+        self._file = WebConfigFile(settings.web_config_file) if settings.web_config_file else None
+        self._config = WebConfig()
+        self._refused: tuple[str, ...] = ()
+        self._access = Access()
+        self._context: ReplaceableContext | None = None
         self._listeners: list[socket.socket] = []
-        self._opening: set[asyncio.Task[None]] = set()
-        self._running: list[asyncio.Task[None]] = []
-        self._complained = float("-inf")
-        self._handshakes = ChangeLog()
+        self._watching: asyncio.Task[None] | None = None
+        self._failures = FailureLog()
+        routes = Routes(
+            backend, settings.urls, enable_lifecycle=settings.enable_lifecycle, max_requests=settings.max_requests
+        )
+        app = web.Application(middlewares=[self._access.middleware])
+        app.add_routes(routes.table())
+        self._close_routes = routes.close
+        app.on_response_prepare.append(self._add_headers)
+        self._runner = web.AppRunner(app)
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -75,178 +77,145 @@ class Server:
 
     async def start(self) -> None:
         """Listens on all addresses. Raises WebConfigError or ListenError, and then listens on none."""
-        loop = asyncio.get_running_loop()
-        await self._entry.load()
+        if self._file is not None:
+            self._use(await in_thread(self._file.load))
+        if self._config.tls is not None:
+            self._context = ReplaceableContext(self._config.tls)
+        raise_descriptor_limit()
+        asyncio.get_running_loop().set_exception_handler(self._log_loop_error)
+        await self._runner.setup()
         try:
             for where in self._settings.listen:
                 self._listeners.append(await in_thread(partial(listen, where)))
         except BaseException:
-            self._close_listeners()
+            for listener in self._listeners:
+                listener.close()
             raise
-        self._manager = web.Server(self._handle, request_factory=_begin)
-        self._running = [loop.create_task(self._accept(listener)) for listener in self._listeners]
-        self._running.append(loop.create_task(self._entry.keep_current(self._settings.refresh_interval)))
+        for listener in self._listeners:
+            await _Site(self._runner, listener, self._context, self._settings.client_timeout).start()
+        if self._file is not None:
+            refresh = partial(self._refresh, self._file)
+            what = "Looking for changes of the web configuration"
+            self._watching = asyncio.create_task(repeat(self._settings.refresh_interval, refresh, what))
 
     async def stop(self, grace: float = 5.0) -> None:
         """Stops accepting, lets the requests under way finish within `grace` seconds, drops the other connections."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-        self._close_listeners()
-        await self._registry.drain(grace)
-
-    async def _accept(self, listener: socket.socket) -> None:
-        while True:
-            await unfailing(partial(self._accept_one, listener), "Accepting a connection")
-
-    async def _accept_one(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        await readable(listener)
+        if self._watching is not None:
+            self._watching.cancel()
+        server = self._runner.server
         try:
-            client, (peer, *_) = await loop.sock_accept(listener)
-        except OSError as error:
-            await self._could_not_accept(error)
+            async with asyncio.timeout(grace):
+                await self._runner.cleanup()
+        except TimeoutError:
+            connections = server.connections if server is not None else []
+            log.warning("Requests were still under way when the exporter stopped", requests=len(connections))
+            for connection in connections:
+                if connection.transport is not None:
+                    connection.transport.abort()
+        self._close_routes()
+
+    async def _refresh(self, file: WebConfigFile) -> None:
+        """Uses what changed. What cannot be used changes nothing, and is logged once."""
+        if not await in_thread(file.changed):
             return
         try:
-            await self._registry.room()
-        except asyncio.CancelledError:
-            client.close()
-            raise
-        connection = Connection(self._manager, self._registry, self._admit, self._entry.unread)
-        opening = loop.create_task(self._open(client, connection, peer))
-        self._opening.add(opening)
-        opening.add_done_callback(self._opening.discard)
-        connection.open(opening)
-
-    async def _open(self, client: socket.socket, connection: Connection, peer: str) -> None:
-        context = self._entry.config.tls
-        options: dict[str, Any] = {}
-        if context is not None:
-            limit = self._settings.limits.handshake
-            options = {"ssl": context, "ssl_handshake_timeout": limit, "ssl_shutdown_timeout": 1.0}
-        try:
-            loop = asyncio.get_running_loop()
-            await loop.connect_accepted_socket(lambda: connection, client, **options)
-        except OSError as error:
-            connection.drop(f"TLS handshake failed: {error}")
-            self._tell_of_handshake(error, peer)
-        finally:
-            if not connection.opened:
-                connection.drop("gone before it was open")
-                client.close()
-
-    def _tell_of_handshake(self, error: OSError, peer: str) -> None:
-        """A line, of each kind one in ten minutes: the client itself is not told more than that it is not let in.
-
-        Whoever hangs up, and plain HTTP, is nobody's mistake in particular: port scans and health checks do that.
-        """
-        if isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError) or error.reason == "HTTP_REQUEST":
+            fresh = await in_thread(file.load)
+        except WebConfigError as error:
+            if error.errors != self._refused:
+                self._refused = error.errors
+                log.error("The web configuration changed but cannot be used; the one before stays", error=str(error))  # noqa: TRY400 - the reader needs the sentence, not the stack
             return
-        reason = (error.reason or "unknown").replace("_", " ").lower()
-        self._handshakes.failing(reason, "failing", "TLS handshake failed", peer=peer, error=reason)
-
-    async def _could_not_accept(self, error: OSError) -> None:
-        if error.errno not in _EXHAUSTED:
-            log.debug("Accepting a connection failed", error=str(error))
+        if (fresh.tls is None) != (self._context is None):
+            log.error("Switching TLS on or off takes a restart; the web configuration before stays")
             return
-        if time.monotonic() - self._complained >= _COMPLAIN_EVERY:
-            self._complained = time.monotonic()
-            log.warning("Cannot accept connections; the oldest idle ones are dropped", error=str(error))
-        self._registry.drop_oldest("no file descriptors left")
-        await asyncio.sleep(0.05)
+        self._refused = ()
+        log.info("The web configuration was reloaded")
+        self._use(fresh)
 
-    def _admit(self, transport: asyncio.Transport) -> str | None:
-        return self._entry.objection(transport.get_extra_info("peercert"))
+    def _use(self, config: WebConfig) -> None:
+        for warning in config.warnings:
+            log.warning("Web configuration", warning=warning)
+        self._config = config
+        self._access.use(config)
+        if self._context is not None and config.tls is not None:
+            self._context.current = config.tls
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        connection = request.protocol
-        if not isinstance(connection, Connection):
-            raise TypeError("requests come over connections of this server")
-        exchange = _Exchange(request, connection, self._entry.config.headers)
-        secure = connection.ssl_context is not None
-        asked = Request(request.method, request.raw_path, request.headers, "https" if secure else "http")
-        try:
-            peer = request.remote or ""
-            refusal = _VERSIONS if request.version < HttpVersion10 else await self._entry.refusal(asked, peer)
-            if refusal is not None:
-                await exchange.send(refusal)
-            else:
-                await self._routes.answer(asked, exchange.send)
-        except Exception as error:
-            log.error("Request failed", path=request.raw_path.partition("?")[0], exc_info=error)  # noqa: TRY400 - one line
-            await exchange.fail()
-        finally:
-            connection.answered()
-        return exchange.response
+    async def _add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update({**_SERVER, "X-Content-Type-Options": "nosniff", **self._config.headers})
 
-    def _close_listeners(self) -> None:
-        for listener in self._listeners:
-            listener.close()
-
-
-_VERSIONS = text(400, "Only HTTP/1.0 and HTTP/1.1 are spoken here.", Connection="close")
-
-
-class _Exchange:
-    """One request's answer on its way to the client."""
-
-    def __init__(self, request: web.BaseRequest, connection: Connection, headers: Mapping[str, str]) -> None:
-        """`headers` go with every answer."""
-        self._request = request
-        self._connection = connection
-        self._headers = headers
-        self.response = web.StreamResponse(status=500)
-
-    async def send(self, answer: Answer) -> None:
-        """Sends the answer no faster than the client takes it; a client that hangs up is no error."""
-        request, connection = self._request, self._connection
-        response = self.response = _response(answer)
-        response.headers.update(self._headers)
-        response.headers["Server"] = SERVER_NAME
-        if connection.last or answer.headers.get("Connection") == "close":
-            response.force_close()
-        connection.answering()
-        try:
-            await response.prepare(request)
-            if request.method != "HEAD" and not isinstance(response, web.Response):
-                await self._send_body(answer)
-            await response.write_eof()
-            await request.writer.drain()
-        except ConnectionError:
-            log.debug("Client hung up before the answer ended", path=request.raw_path.partition("?")[0])
-
-    async def fail(self) -> None:
-        """After an exception: an answer that says so, or where one has begun, an end that cannot be mistaken."""
-        if self.response.prepared:
-            self._connection.drop("the answer broke off")
+    def _log_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+            self._failures.failing(None, error.errno, "Cannot accept connections", error=error.strerror)
         else:
-            await self.send(text(500, "Internal error; the log says which."))
-
-    async def _send_body(self, answer: Answer) -> None:
-        if isinstance(answer.body, bytes):
-            await self._send_slices(answer.body)
-            return
-        async for chunk in answer.body:
-            await self._send_slices(chunk)
-
-    async def _send_slices(self, chunk: bytes) -> None:
-        view = memoryview(chunk)
-        for start in range(0, len(view), _SLICE):
-            await self.response.write(view[start : start + _SLICE])
-            await self._request.writer.drain()
+            loop.default_exception_handler(context)
 
 
-def _response(answer: Answer) -> web.StreamResponse:
-    """A response that sends a small body together with its headers, and leaves others to be sent in slices."""
-    if isinstance(answer.body, bytes) and answer.length is not None and answer.length <= _SLICE:
-        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
-    response = web.StreamResponse(status=answer.status, headers=answer.headers)
-    response.content_length = answer.length
-    return response
+class _Site(web.BaseSite):
+    """aiohttp's SockSite with a time limit for TLS handshakes, and connections that log as this program does."""
+
+    def __init__(
+        self, runner: web.AppRunner, listener: socket.socket, context: ReplaceableContext | None, client_timeout: float
+    ) -> None:
+        super().__init__(runner, ssl_context=context, backlog=BACKLOG)
+        self._listener = listener
+        self._client_timeout = client_timeout
+
+    @property
+    def name(self) -> str:
+        return address(self._listener)
+
+    async def start(self) -> None:
+        await super().start()
+        loop = asyncio.get_running_loop()
+        connection = partial(
+            _Connection,
+            cast(web.Server, self._runner.server),
+            loop=loop,
+            keepalive_timeout=self._client_timeout,
+            lingering_time=_LINGER,
+            max_headers=_MOST_HEADERS,
+            access_log=cast(logging.Logger, None),
+            auto_decompress=False,
+        )
+        secure = self._ssl_context is not None
+        self._server = await loop.create_server(
+            connection,
+            sock=self._listener,
+            backlog=self._backlog,
+            ssl=self._ssl_context,
+            ssl_handshake_timeout=self._client_timeout if secure else None,
+            ssl_shutdown_timeout=_LINGER if secure else None,
+        )
 
 
-def _begin(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-    """Makes the request object of a complete head, and tells its connection."""
-    request = web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
-    protocol.begin(last=request.body_exists or message.upgrade)
-    return request
+class _Connection(web.RequestHandler):
+    """A connection that logs a line for what fails, not a traceback, and echoes nothing of a malformed request."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        # With asyncio's own limit, 512 KiB, slow readers over TLS cost 1 MB each.
+        cast(asyncio.Transport, transport).set_write_buffer_limits(high=SLICE)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - quotes what the client sent, which may be its password
+    ) -> web.StreamResponse:
+        if status == 400:
+            log.debug("Malformed request", peer=request.remote, error=type(exc).__name__)
+        elif self.transport is None or self.transport.is_closing():
+            log.debug("Client hung up before the answer ended", peer=request.remote)
+        else:
+            log.error("Request failed", path=request.path, exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer broke off")
+        response = text(status, "Malformed request." if status == 400 else "Internal error; the log says which.")
+        response.headers.update(_SERVER)
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        log.error("Connection failed", about=str(args[0]) % args[1:], exc_info=kw.get("exc_info"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from exporter.log import get_logger
@@ -37,33 +37,22 @@ async def in_thread(function: Callable[[], T]) -> T:
         failure: BaseException | None = None
         try:
             result = function()
-        except BaseException as error:  # noqa: BLE001 - handed to whoever awaits, as a thread has nobody to raise to
+        except BaseException as error:  # noqa: BLE001 - raised again where the result is awaited
             failure = error
         try:
             loop.call_soon_threadsafe(settle, result, failure)
         except RuntimeError:
-            return  # the loop was closed meanwhile: the process is going down, nobody waits
+            return  # the loop was closed meanwhile: the process exits, nobody waits
 
     threading.Thread(target=run, name="web", daemon=True).start()
     return await outcome
 
 
 async def repeat(interval: float, action: Callable[[], Awaitable[None]], what: str) -> None:
-    """Does something every `interval` seconds until cancelled; see `unfailing`."""
+    """Does something every `interval` seconds until cancelled; an exception is logged and ends nothing."""
     while True:
         await asyncio.sleep(interval)
-        await unfailing(action, what)
-
-
-async def unfailing(action: Callable[[], Awaitable[None]], what: str) -> None:
-    """Does something once; a fault of ours is logged, so that the task that goes on doing it does not end unheard."""
-    try:
-        await action()
-    except Exception:
-        log.exception(f"{what} failed")
-
-
-async def iterate_in_threads(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """The chunks, each made in a thread and only when it is wanted."""
-    while (chunk := await in_thread(lambda: next(chunks, None))) is not None:
-        yield chunk
+        try:
+            await action()
+        except Exception:
+            log.exception(f"{what} failed")

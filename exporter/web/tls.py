@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Final
 
+from exporter.log import FailureLog
+
 VERSIONS: Final[Mapping[str, ssl.TLSVersion]] = {
     "TLS10": ssl.TLSVersion.TLSv1,
     "TLS11": ssl.TLSVersion.TLSv1_1,
@@ -53,12 +55,16 @@ class TlsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TlsMaterial:
-    """All that a context is made of. `verify` is ssl's CERT_NONE, CERT_OPTIONAL or CERT_REQUIRED."""
+    """All that a context is made of. `verify` is ssl's CERT_NONE, CERT_OPTIONAL or CERT_REQUIRED.
+
+    `client_sans`: a client certificate must have one of these names, None if any will do.
+    """
 
     certificate: bytes
     key: bytes = field(repr=False)
     client_ca: bytes = b""
     verify: ssl.VerifyMode = ssl.CERT_NONE
+    client_sans: frozenset[str] | None = None
     min_version: str = "TLS12"
     max_version: str = "TLS13"
     suites: Sequence[str] = ()
@@ -66,9 +72,56 @@ class TlsMaterial:
     curve: str = ""
 
 
-def server_context(material: TlsMaterial) -> ssl.SSLContext:
+class ServerContext(ssl.SSLContext):
+    """A context that also checks names of client certificates, and logs why handshakes fail; see `server_context`."""
+
+    client_sans: frozenset[str] | None = None
+    failures: FailureLog
+
+
+class ReplaceableContext(ssl.SSLContext):
+    """Makes each new connection with the context that is `current` then: certificate, versions, authorities and all.
+
+    A context that serves cannot be changed safely, and a callback for SNI can replace the certificate alone.
+    """
+
+    current: ServerContext
+
+    def __new__(cls, current: ServerContext) -> ReplaceableContext:
+        context = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+        context.current = current
+        return context
+
+    def wrap_bio(self, *args: Any, **kw: Any) -> ssl.SSLObject:
+        return self.current.wrap_bio(*args, **kw)
+
+
+class _Handshake(ssl.SSLObject):
+    """The server's side of a TLS connection. asyncio tells neither the client nor the log why a handshake failed."""
+
+    def do_handshake(self) -> None:
+        context = self.context
+        if not isinstance(context, ServerContext):
+            raise TypeError("made by a ServerContext")
+        try:
+            super().do_handshake()
+            _check_names(self.getpeercert(), context.client_sans)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLEOFError):
+            raise
+        except ssl.SSLError as error:
+            named = getattr(error, "reason", None)
+            reason = named.replace("_", " ").lower() if named else str(error.args[-1])
+            if reason != "http request":  # health checks and port scans send that
+                context.failures.failing(reason, None, "TLS handshake failed", error=reason)
+            raise
+
+
+def server_context(material: TlsMaterial) -> ServerContext:
     """A context that can serve: its key fits its certificate. Raises TlsError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    context.sslobject_class = _Handshake
+    context.failures = FailureLog()
+    context.client_sans = material.client_sans
     _set_versions(context, material)
     context.set_alpn_protocols(["http/1.1"])
     if not material.prefer_server_suites:
@@ -81,11 +134,14 @@ def server_context(material: TlsMaterial) -> ssl.SSLContext:
     return context
 
 
-def allowed(certificate: Mapping[str, Any] | None, sans: Collection[str]) -> bool:
-    """Whether a verified client certificate, as `getpeercert` gives it, has one of these subject alternative names."""
+def _check_names(certificate: Mapping[str, Any] | None, sans: Collection[str] | None) -> None:
+    """Raises SSLError unless a verified client certificate has one of these subject alternative names."""
+    if sans is None:
+        return
     names = certificate.get("subjectAltName", ()) if certificate else ()
     wanted = {_canonical(san) for san in sans}
-    return any(_canonical(value.strip()) in wanted for _, value in names)
+    if not any(_canonical(value.strip()) in wanted for _, value in names):
+        raise ssl.SSLError(0, "the client certificate has none of the names in client_allowed_sans")
 
 
 def _set_versions(context: ssl.SSLContext, material: TlsMaterial) -> None:

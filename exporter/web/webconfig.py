@@ -14,8 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from exporter.config.document import LARGEST, read_document
 from exporter.config.duration import parse_duration
 from exporter.config.files import FileError, FileReader
-from exporter.config.problems import Location, Problem, from_pydantic, report
-from exporter.web.tls import CURVES, SUITES, TLS13_SUITES, VERSIONS, TlsError, TlsMaterial, server_context
+from exporter.config.problems import Location, Problem, from_pydantic, report, unexpected
+from exporter.web.tls import (
+    CURVES,
+    SUITES,
+    TLS13_SUITES,
+    VERSIONS,
+    ServerContext,
+    TlsError,
+    TlsMaterial,
+    server_context,
+)
 
 _LARGEST_PEM = 1024 * 1024
 _READABLE_BY_ALL = 0o004
@@ -50,13 +59,11 @@ class WebConfigError(Exception):
 class WebConfig:
     """The file, ready to serve with. `users` maps names to bcrypt hashes; no users, no passwords asked for.
 
-    `client_sans`: a client certificate must have one of these names, None if any will do.
     `rate_limit`: seconds between requests and how many may come at once, None for no limit.
     `warnings`: what works, but should be different.
     """
 
-    tls: ssl.SSLContext | None = None
-    client_sans: frozenset[str] | None = None
+    tls: ServerContext | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     users: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     rate_limit: tuple[float, int] | None = None
@@ -72,9 +79,18 @@ class WebConfigFile:
         self._again = False
 
     def load(self) -> WebConfig:
-        """Reads everything anew. Raises WebConfigError."""
+        """Reads everything anew. Raises WebConfigError, and no other exception."""
         self._files = FileReader()
         self._again = False
+        try:
+            return self._load()
+        except WebConfigError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever fails, the next reload may work
+            self._again = True
+            raise WebConfigError([f"{self._path}: cannot be read: {unexpected(error)}"]) from None
+
+    def _load(self) -> WebConfig:
         try:
             content = self._files.read(str(self._path.absolute()), LARGEST)
         except FileError as error:
@@ -187,10 +203,8 @@ class _Maker:
                 self._tls_problem(error.key, str(error))
         if len(self.problems) > before:
             return None
-        sans = tls.client_allowed_sans
         return WebConfig(
             tls=context,
-            client_sans=None if sans is None else frozenset(sans),
             headers=headers,
             users=users,
             rate_limit=limit,
@@ -199,11 +213,13 @@ class _Maker:
 
     def _material(self, tls: _Tls) -> TlsMaterial:
         self._check(tls)
+        sans = tls.client_allowed_sans
         return TlsMaterial(
             certificate=self._pem(tls, "cert"),
             key=self._pem(tls, "key"),
             client_ca=self._pem(tls, "client_ca"),
             verify=_CLIENT_AUTH.get(tls.client_auth_type, ssl.CERT_NONE),
+            client_sans=None if sans is None else frozenset(sans),
             min_version=tls.min_version,
             max_version=tls.max_version,
             suites=tls.cipher_suites,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from exporter.api.attempt import Attempt
 from exporter.api.client import ApiSettings, ImportApi
-from exporter.api.deadline import Deadline
 from exporter.config.secret import Secret
 from exporter.model import ErrorClass
 from tests.support.authority import Authority
@@ -21,9 +21,13 @@ from tests.support.hostile import Hostile, Script
 KEY = "canary-key-5f3a"
 
 
-def soon(seconds: float = 10.0) -> Deadline:
-    """A deadline that a working call never reaches."""
-    return Deadline(time.monotonic() + seconds)
+def aborted_after(seconds: float) -> Attempt:
+    """An attempt that another thread aborts so much later."""
+    attempt = Attempt()
+    timer = threading.Timer(seconds, attempt.abort)
+    timer.daemon = True
+    timer.start()
+    return attempt
 
 
 @dataclass

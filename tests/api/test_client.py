@@ -1,5 +1,6 @@
 """What a client sends, over which connections, and what it never tells."""
 
+import itertools
 import json
 import logging
 import netrc
@@ -17,12 +18,12 @@ from urllib.parse import quote
 import pytest
 import responses
 
+from exporter.api.attempt import Attempt
 from exporter.api.client import ApiSettings, Exchange, ImportApi
-from exporter.api.deadline import watchdog
 from exporter.api.errors import ApiError, AuthError, ConnectError, HttpError
 from exporter.config.secret import Secret
 from exporter.model import ErrorClass, Job, ListedJob, ListPage, State
-from tests.api.conftest import KEY, Attempts, Clients, soon
+from tests.api.conftest import KEY, Attempts, Clients
 from tests.support.authority import Authority
 from tests.support.hostile import Conversation, Hostile, always, once, reply
 
@@ -38,13 +39,13 @@ def _parts(request: bytes) -> tuple[str, dict[str, str], Any]:
 
 
 def _sent(clients: Clients, call: Callable[[ImportApi], object], **settings: Any) -> tuple[str, dict[str, str], Any]:
-    server = clients.server(always(reply({"code": 0, "data": {}})))
+    server = clients.server(always(reply({"code": 0, "data": {"state": "Pending"}})))
     call(clients.client(server.url, **settings))
     return _parts(server.requests[0])
 
 
 def test_progress_as_zilliz_cloud_wants_it(plain: Clients) -> None:
-    line, headers, body = _sent(plain, lambda api: api.progress("448761313698322011", soon()))
+    line, headers, body = _sent(plain, lambda api: api.progress("448761313698322011", Attempt()))
     assert line == "POST /v2/vectordb/jobs/import/getProgress HTTP/1.1"
     assert body == {"clusterId": "in01-test", "jobId": "448761313698322011"}
     assert headers["Authorization"] == f"Bearer {KEY}"
@@ -55,14 +56,16 @@ def test_progress_as_zilliz_cloud_wants_it(plain: Clients) -> None:
 
 
 def test_project_and_region_stand_for_the_cluster(plain: Clients) -> None:
-    _, _, body = _sent(plain, lambda api: api.progress("job-x", soon()), project_id="proj-x", region_id="aws-us-west-2")
+    _, _, body = _sent(
+        plain, lambda api: api.progress("job-x", Attempt()), project_id="proj-x", region_id="aws-us-west-2"
+    )
     assert body == {"projectId": "proj-x", "regionId": "aws-us-west-2", "jobId": "job-x"}
 
 
 def test_progress_as_milvus_wants_it(plain: Clients) -> None:
     line, headers, body = _sent(
         plain,
-        lambda api: api.progress("457000000000000001", soon()),
+        lambda api: api.progress("457000000000000001", Attempt()),
         dialect="milvus",
         progress_path="describe",
         key=Secret("root:Milvüs"),
@@ -75,12 +78,12 @@ def test_progress_as_milvus_wants_it(plain: Clients) -> None:
 
 
 def test_a_job_is_asked_for_in_the_database_of_its_list(plain: Clients) -> None:
-    _, headers, _ = _sent(plain, lambda api: api.progress("1", soon(), database="other"), db_name="default")
+    _, headers, _ = _sent(plain, lambda api: api.progress("1", Attempt(), database="other"), db_name="default")
     assert headers["DB-Name"] == "other"
 
 
 def test_no_key_no_authorization(plain: Clients) -> None:
-    _, headers, _ = _sent(plain, lambda api: api.progress("1", soon()), dialect="milvus", key=None)
+    _, headers, _ = _sent(plain, lambda api: api.progress("1", Attempt()), dialect="milvus", key=None)
     assert "Authorization" not in headers
 
 
@@ -112,7 +115,7 @@ def test_no_key_no_authorization(plain: Clients) -> None:
 def test_list(
     plain: Clients, settings: dict[str, Any], asked: dict[str, Any], body: dict[str, Any], database: str | None
 ) -> None:
-    line, headers, sent = _sent(plain, lambda api: api.list_page(3, soon(), **asked), **settings)
+    line, headers, sent = _sent(plain, lambda api: api.list_page(3, Attempt(), **asked), **settings)
     assert line == "POST /v2/vectordb/jobs/import/list HTTP/1.1"
     assert sent == body
     assert headers.get("DB-Name") == database
@@ -122,13 +125,13 @@ def test_a_page_is_read_as_sent(plain: Clients) -> None:
     data = {"count": 9, "records": [{"jobId": "1", "collectionName": "a", "state": "InProgress"}] * 2}
     attempts = Attempts()
     api = plain.client(plain.server(always(reply({"code": 0, "data": data}))).url, attempts)
-    assert api.list_page(1, soon()) == ListPage((ListedJob("1", "a", State.IMPORTING),) * 2)
+    assert api.list_page(1, Attempt()) == ListPage((ListedJob("1", "a", State.IMPORTING),) * 2)
     assert attempts.seen == [("list", None)]
 
 
 def test_a_prefix_of_the_base_url_stays(plain: Clients) -> None:
     server = plain.server(always(GOOD))
-    plain.client(f"{server.url}/gateway").progress("1", soon())
+    plain.client(f"{server.url}/gateway").progress("1", Attempt())
     assert server.requests[0].startswith(b"POST /gateway/v2/vectordb/jobs/import/getProgress HTTP/1.1\r\n")
 
 
@@ -137,7 +140,7 @@ def test_a_connection_serves_one_call_after_the_other(clients: Clients) -> None:
     server = clients.server(always(GOOD))
     api = clients.client(server.url, attempts)
     for _ in range(5):
-        assert api.progress("1", soon()) == EXPECTED
+        assert api.progress("1", Attempt()) == EXPECTED
     assert server.connections == 1
     assert attempts.seen == [("progress", None)] * 5
 
@@ -146,7 +149,7 @@ def test_simultaneous_calls_use_no_more_connections_than_there_are_of_them(clien
     server = clients.server(always(GOOD))
     api = clients.client(server.url, concurrency=8)
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(lambda _: api.progress("1", soon()), range(400))) == [EXPECTED] * 400
+        assert list(pool.map(lambda _: api.progress("1", Attempt()), range(400))) == [EXPECTED] * 400
     assert len(server.requests) == 400
     assert server.connections <= 8
 
@@ -156,7 +159,7 @@ def test_an_error_keeps_the_connection(clients: Clients) -> None:
     api = clients.client(server.url)
     for _ in range(3):
         with pytest.raises(HttpError):
-            api.progress("1", soon())
+            api.progress("1", Attempt())
     assert server.connections == 1
 
 
@@ -191,19 +194,43 @@ def test_a_kept_connection_that_was_closed_is_replaced_once(clients: Clients, *,
     server = clients.server(_ClosesSecond(reset=reset))
     api = clients.client(server.url, attempts)
     for _ in range(2):
-        assert api.progress("1", soon(), sent=lambda: sent.append(1)) == EXPECTED
+        assert api.progress("1", Attempt(lambda: sent.append(1))) == EXPECTED
     assert attempts.seen == [("progress", None), ("progress", ErrorClass.CONNECT), ("progress", None)]
     assert server.connections == 2
     assert len(sent) == 3
+
+
+def test_a_kept_connection_that_was_closed_takes_the_idle_ones_along(clients: Clients) -> None:
+    together = {"all": threading.Barrier(3), "both": threading.Barrier(2)}
+    first_generation = itertools.count()
+
+    def script(conversation: Conversation) -> None:
+        old = next(first_generation) < 3
+        while (request := conversation.request()) is not None:
+            job_id = _parts(request)[2]["jobId"]
+            if job_id in together:
+                together[job_id].wait(10)
+            conversation.send(GOOD)
+            if old:
+                conversation.request()
+                return
+
+    attempts = Attempts()
+    api = clients.client(clients.server(script).url, attempts)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: api.progress("all", Attempt()), range(3)))
+        api.progress("alone", Attempt())
+        list(pool.map(lambda _: api.progress("both", Attempt()), range(2)))
+    assert [error for _, error in attempts.seen] == [None] * 3 + [ErrorClass.CONNECT] + [None] * 3
 
 
 def test_a_fresh_connection_that_is_closed_too_is_an_error(clients: Clients) -> None:
     attempts = Attempts()
     server = clients.server(_ClosesSecond(only_first=False))
     api = clients.client(server.url, attempts)
-    api.progress("1", soon())
+    api.progress("1", Attempt())
     with pytest.raises(ConnectError):
-        api.progress("1", soon())
+        api.progress("1", Attempt())
     assert len(attempts.seen) == 3
     assert server.connections == 2
 
@@ -213,9 +240,9 @@ def test_nothing_is_asked_again_once_a_byte_of_the_reply_came(clients: Clients, 
     attempts = Attempts()
     server = clients.server(_ClosesSecond(said))
     api = clients.client(server.url, attempts)
-    api.progress("1", soon())
+    api.progress("1", Attempt())
     with pytest.raises(ApiError):
-        api.progress("1", soon())
+        api.progress("1", Attempt())
     assert len(attempts.seen) == 2
     assert server.connections == 1
 
@@ -224,7 +251,7 @@ def test_a_fresh_connection_that_is_closed_is_not_replaced(clients: Clients) -> 
     attempts = Attempts()
     server = clients.server(once(b""))
     with pytest.raises(ConnectError, match="the server closed the connection"):
-        clients.client(server.url, attempts).progress("1", soon())
+        clients.client(server.url, attempts).progress("1", Attempt())
     assert attempts.seen == [("progress", ErrorClass.CONNECT)]
     assert server.connections == 1
 
@@ -233,10 +260,10 @@ def test_a_call_that_finds_its_client_closed_ends_as_it_would_and_keeps_no_conne
     attempts = Attempts()
     server = clients.server(always(GOOD))
     api = clients.client(server.url, attempts)
-    api.progress("1", soon())
+    api.progress("1", Attempt())
     api.close()
     for _ in range(2):
-        assert api.progress("1", soon()).progress == 0.57
+        assert api.progress("1", Attempt()).progress == 0.57
     assert attempts.seen == [("progress", None)] * 3
     assert server.connections == 3
 
@@ -249,7 +276,7 @@ def test_the_limiter_learns_when_the_request_is_on_its_way(clients: Clients) -> 
         if sent.wait(10):
             conversation.send(GOOD)
 
-    assert clients.client(clients.server(script).url).progress("1", soon(), sent=sent.set) == EXPECTED
+    assert clients.client(clients.server(script).url).progress("1", Attempt(sent.set)) == EXPECTED
 
 
 def test_the_environment_is_not_read(plain: Clients, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -259,7 +286,7 @@ def test_the_environment_is_not_read(plain: Clients, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, proxy.url)
-    plain.client(server.url, key=None, dialect="milvus").progress("1", soon())
+    plain.client(server.url, key=None, dialect="milvus").progress("1", Attempt())
     assert proxy.connections == 0
     assert b"Authorization" not in server.requests[0]
 
@@ -267,7 +294,7 @@ def test_the_environment_is_not_read(plain: Clients, monkeypatch: pytest.MonkeyP
 def test_a_proxy_for_plain_http_is_asked_for_the_whole_url(plain: Clients) -> None:
     proxy = plain.server(always(GOOD))
     url = proxy.url.replace("//", "//user:p%40ss@")
-    assert plain.client("http://api.example/x", proxy_url=url).progress("1", soon()) == EXPECTED
+    assert plain.client("http://api.example/x", proxy_url=url).progress("1", Attempt()) == EXPECTED
     line, headers, _ = _parts(proxy.requests[0])
     assert line == "POST http://api.example/x/v2/vectordb/jobs/import/getProgress HTTP/1.1"
     assert headers["Host"] == "api.example"
@@ -276,9 +303,9 @@ def test_a_proxy_for_plain_http_is_asked_for_the_whole_url(plain: Clients) -> No
 
 def test_a_proxy_that_speaks_tls_is_verified(secure: Clients) -> None:
     proxy = secure.server(always(GOOD))
-    assert secure.client("http://api.example", proxy_url=proxy.url).progress("1", soon()) == EXPECTED
+    assert secure.client("http://api.example", proxy_url=proxy.url).progress("1", Attempt()) == EXPECTED
     with pytest.raises(ApiError) as raised:
-        secure.client("http://api.example", proxy_url=proxy.url, ca_file=None).progress("1", soon())
+        secure.client("http://api.example", proxy_url=proxy.url, ca_file=None).progress("1", Attempt())
     assert raised.value.error is ErrorClass.TLS
 
 
@@ -293,7 +320,7 @@ def test_a_proxy_for_https_tunnels_and_never_sees_the_key(secure: Clients, autho
     with Hostile(script) as proxy:
         api = secure.client("https://api.example", proxy_url=proxy.url.replace("//", "//user:pass@"))
         for _ in range(2):
-            assert api.progress("1", soon()) == EXPECTED
+            assert api.progress("1", Attempt()) == EXPECTED
     assert proxy.connections == 1
     connect, *inside = proxy.requests
     assert connect.startswith(b"CONNECT api.example:443 HTTP/1.")
@@ -305,8 +332,10 @@ def test_a_proxy_for_https_tunnels_and_never_sees_the_key(secure: Clients, autho
 def test_a_proxy_that_refuses(secure: Clients) -> None:
     with Hostile(always(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")) as proxy:
         api = secure.client("https://api.example", proxy_url=proxy.url.replace("//", "//user:proxy-secret@"))
-        with pytest.raises(ConnectError, match=r"^the proxy answered 407, while in CONNECT to the proxy$"):
-            api.progress("1", soon())
+        with pytest.raises(
+            ConnectError, match=r"^the proxy answered 407, while in CONNECT to the proxy 127\.0\.0\.1:\d+$"
+        ):
+            api.progress("1", Attempt())
 
 
 def test_logic_can_be_tested_without_a_server() -> None:
@@ -317,7 +346,7 @@ def test_logic_can_be_tested_without_a_server() -> None:
             json=JOB,
             match=[responses.matchers.json_params_matcher({"clusterId": "in01-test", "jobId": "1"})],
         )
-        assert api.progress("1", soon()) == EXPECTED
+        assert api.progress("1", Attempt()) == EXPECTED
         assert mocked.calls[0].request.headers["authorization"] == f"Bearer {KEY}"
 
 
@@ -352,19 +381,19 @@ def test_the_key_is_told_nowhere(clients: Clients, caplog: pytest.LogCaptureFixt
 
     api = clients.client(clients.server(script).url, key=Secret(KEY))
     with pytest.raises(ApiError) as raised:
-        api.progress("1", soon())
+        api.progress("1", Attempt())
     error = raised.value
     told = [str(error), repr(error), repr(api), caplog.text, "".join(traceback.format_exception(error))]
     assert error.__cause__ is None
     assert error.__context__ is None
-    exchange = api.explain("1", soon())
+    exchange = api.explain("1", Attempt())
     told += [repr(exchange), str(exchange.outcome), exchange.reply_text]
     assert not [text for text in told if KEY in text or "cookie-secret" in text]
 
 
 def test_the_key_in_a_good_reply_gets_into_no_label(clients: Clients) -> None:
     data = {"state": "Failed", "collectionName": f"c-{KEY}", "reason": f"bad {KEY}", "details": [{"fileName": KEY}]}
-    job = clients.client(clients.server(always(reply({"code": 0, "data": data}))).url).progress("1", soon())
+    job = clients.client(clients.server(always(reply({"code": 0, "data": data}))).url).progress("1", Attempt())
     assert job.collection_name == "c-<secret>"
     assert job.reason == "bad <secret>"
     assert job.files is not None
@@ -376,9 +405,54 @@ def test_a_key_is_found_as_urls_and_headers_write_it(plain: Clients) -> None:
     as_sent = key.encode().decode("latin-1")
     answer = reply(b"", "302 Found", Location=f"http://other.example/{quote(key)}", X_Key=quote(key, safe=""))
     answer = answer.replace(b"Location", f"X-Echo: {as_sent}\r\nLocation".encode("latin-1"))
-    exchange = plain.client(plain.server(always(answer)).url, key=Secret(key)).explain("1", soon())
+    exchange = plain.client(plain.server(always(answer)).url, key=Secret(key)).explain("1", Attempt())
     assert repr(exchange).count("<secret>") == 4
     assert "5f3a" not in repr(exchange)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Authorization",
+        "Proxy-Authorization",
+        "Proxy-Authenticate",
+        "WWW-Authenticate",
+        "Proxy-Authentication-Info",
+        "Cookie",
+        "Set-Cookie2",
+        "X-Auth-Token",
+        "X-Api-Key",
+        "X-Amz-Security-Token",
+    ],
+)
+def test_a_header_with_credentials_is_not_explained(plain: Clients, name: str) -> None:
+    answer = reply(JOB, **{name.replace("-", "_").lower(): "opaque-canary"})
+    exchange = plain.client(plain.server(always(answer)).url).explain("1", Attempt())
+    assert (name.lower(), "<secret>") in exchange.reply_headers
+    assert "canary" not in repr(exchange)
+
+
+def test_the_password_of_a_proxy_that_repeats_the_request_is_shown_nowhere(plain: Clients) -> None:
+    def script(conversation: Conversation) -> None:
+        headers = (conversation.request() or b"").partition(b"\r\n\r\n")[0]
+        echo = next(line for line in headers.split(b"\r\n") if line.lower().startswith(b"proxy-authorization"))
+        message = f"{headers.decode()} from someone:p@ss-canary"
+        conversation.send(
+            reply({"code": 7, "message": message}, "403 Forbidden", X_Echo=echo.decode()).replace(
+                b"X-Echo", echo + b"\r\nX-Echo"
+            )
+        )
+
+    proxy = plain.server(script)
+    api = plain.client("http://api.example", proxy_url=proxy.url.replace("//", "//someone:p%40ss-canary@"))
+    exchange = api.explain("1", Attempt())
+    assert isinstance(exchange.outcome, AuthError)
+    token = b64encode(b"someone:p@ss-canary").decode()
+    assert token in proxy.requests[0].decode()
+    for text in (repr(exchange), str(exchange.outcome)):
+        assert "canary" not in text
+        assert token not in text
+    assert exchange.reply_text.count("<secret>") == 3
 
 
 def test_the_password_of_a_proxy_is_not_represented() -> None:
@@ -390,13 +464,13 @@ def test_a_key_with_quotes_is_found_as_json_writes_it(plain: Clients) -> None:
     key = 'quo"ted\\kéy'
     body = reply({"code": 7, "message": f"no {key}"})
     with pytest.raises(ApiError, match=r"no <secret>$"):
-        plain.client(plain.server(always(body)).url, key=Secret(key)).progress("1", soon())
+        plain.client(plain.server(always(body)).url, key=Secret(key)).progress("1", Attempt())
 
 
 def test_an_exchange_explained(plain: Clients) -> None:
     attempts = Attempts()
     server = plain.server(always(reply(JOB, Server="x")))
-    exchange = plain.client(server.url, attempts).explain("1", soon())
+    exchange = plain.client(server.url, attempts).explain("1", Attempt())
     assert exchange == Exchange(
         request_line=f"POST {server.url}/v2/vectordb/jobs/import/getProgress",
         request_headers=exchange.request_headers,
@@ -415,17 +489,17 @@ def test_an_exchange_explained(plain: Clients) -> None:
 def test_what_is_explained_has_no_pre_signed_urls(plain: Clients) -> None:
     data = {"state": "Importing", "details": [{"fileName": "https://u:p@h/a?sig=b", "fileSize": 1}]}
     answer = reply({"code": 0, "data": data}, Location="http://h/?sig=b")
-    exchange = plain.client(plain.server(always(answer)).url).explain("1", soon())
+    exchange = plain.client(plain.server(always(answer)).url).explain("1", Attempt())
     assert '{"fileName": "https://h/a", "fileSize": 1}' in exchange.reply_text
     assert ("Location", "http://h/") in exchange.reply_headers
     escaped = json.dumps({"code": 0, "data": data}).replace("/", "\\/").encode()
-    exchange = plain.client(plain.server(always(reply(escaped))).url).explain("1", soon())
+    exchange = plain.client(plain.server(always(reply(escaped))).url).explain("1", Attempt())
     assert '"https://h/a"' in exchange.reply_text
 
 
 def test_an_error_explained(plain: Clients) -> None:
     server = plain.server(always(reply(b"x" * 100_000, "401 Unauthorized")))
-    exchange = plain.client(server.url).explain("1", soon())
+    exchange = plain.client(server.url).explain("1", Attempt())
     assert isinstance(exchange.outcome, AuthError)
     assert exchange.status == 401
     assert (exchange.reply_text, exchange.reply_left_out) == ("x" * 65_536, 34_464)
@@ -434,7 +508,7 @@ def test_an_error_explained(plain: Clients) -> None:
 def test_no_reply_explained(plain: Clients) -> None:
     with Hostile(lambda conversation: None) as server:
         pass
-    exchange = plain.client(server.url).explain("1", soon())
+    exchange = plain.client(server.url).explain("1", Attempt())
     assert isinstance(exchange.outcome, ConnectError)
     assert (exchange.status, exchange.reply_headers, exchange.reply_text) == (None, (), "")
     assert not exchange.sent
@@ -445,7 +519,7 @@ def test_a_request_without_a_reply_is_explained_as_sent(plain: Clients) -> None:
         conversation.request()
 
     with Hostile(hang_up) as server:
-        exchange = plain.client(server.url).explain("1", soon())
+        exchange = plain.client(server.url).explain("1", Attempt())
     assert isinstance(exchange.outcome, ConnectError)
     assert (exchange.sent, exchange.status) == (True, None)
 
@@ -460,7 +534,7 @@ def test_nothing_is_left_behind(clients: Clients) -> None:
     def use(number: int) -> None:
         api = clients.client(server.url if number % 3 else server.url.replace(str(server.port), "1"))
         try:
-            api.progress("1", soon(10))
+            api.progress("1", Attempt())
         except ConnectError:
             pass
         finally:
@@ -476,6 +550,3 @@ def test_nothing_is_left_behind(clients: Clients) -> None:
     while _descriptors() > before and time.monotonic() < until:
         time.sleep(0.01)
     assert _descriptors() <= before
-    while watchdog._thread is not None and time.monotonic() < until:
-        time.sleep(0.01)
-    assert watchdog._thread is None

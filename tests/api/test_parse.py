@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from exporter.api import parse
+from exporter.api.causes import cause
 from exporter.api.errors import ApiError, PayloadError
 from exporter.api.parse import job_from, list_page_from
 from exporter.api.verdict import reply_data
-from exporter.model import ErrorClass, File, Job, ListedJob, ListPage, State
+from exporter.model import JOB_ID, Cause, ErrorClass, File, Job, ListedJob, ListPage, State
 
 REPLIES = Path(__file__).parent / "replies"
 
@@ -22,7 +23,7 @@ def _reply(name: str) -> dict[str, Any]:
 
 
 def _job(**data: object) -> Job:
-    return job_from(data, "asked")
+    return job_from({"state": "Pending"} | data, "asked")
 
 
 def test_documented_sample_of_zilliz_cloud() -> None:
@@ -54,6 +55,7 @@ def test_documented_sample_of_zilliz_cloud() -> None:
             File("a", State.COMPLETED, progress=1.0, size=4, completed_at=1741520527),
             File("b", State.IMPORTING, progress=0.13, size=3),
         ),
+        file_name="catalog/part-0000.parquet",
         file_states={
             State.PENDING: 0,
             State.IMPORTING: 1,
@@ -71,7 +73,6 @@ def test_documented_sample_of_zilliz_cloud() -> None:
         ("Pending", State.PENDING),
         ("None", State.PENDING),
         ("", State.PENDING),
-        (None, State.PENDING),
         ("ImportPending", State.PENDING),
         ("Importing", State.IMPORTING),
         ("importing", State.IMPORTING),
@@ -91,6 +92,19 @@ def test_documented_sample_of_zilliz_cloud() -> None:
         ("Committing", State.IMPORTING),
         ("ImportJobState_Importing", State.IMPORTING),
         ("ImportTaskStateV2_InProgress", State.IMPORTING),
+        ("IMPORT_JOB_STATE_INDEX_BUILDING", State.IMPORTING),
+        ("PENDING", State.PENDING),
+        ("IN_PROGRESS", State.IMPORTING),
+        ("In Progress", State.IMPORTING),
+        ("in-progress", State.IMPORTING),
+        ("pre_importing", State.IMPORTING),
+        ("CANCELING", State.IMPORTING),
+        ("Un-Committed", State.UNCOMMITTED),
+        ("SUCCESS", State.COMPLETED),
+        ("SUCCESSFUL", State.COMPLETED),
+        ("CANCELED", State.FAILED),
+        ("Cancelled", State.FAILED),
+        ("ABORTED", State.FAILED),
         ("Uncommitted", State.UNCOMMITTED),
         ("Completed", State.COMPLETED),
         ("ImportCompleted", State.COMPLETED),
@@ -104,6 +118,7 @@ def test_documented_sample_of_zilliz_cloud() -> None:
         (3, State.UNKNOWN),
         (True, State.UNKNOWN),
         ("\ud800", State.UNKNOWN),
+        ("x" * 1_000_000, State.UNKNOWN),
     ],
 )
 def test_states_of_jobs_files_and_records(sent: object, state: State) -> None:
@@ -117,10 +132,12 @@ def test_states_of_jobs_files_and_records(sent: object, state: State) -> None:
 def test_an_unheard_of_state_is_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parse, "_unheard_of", set())
     with capture_logs() as logs:
+        assert _job(state="secretKey=Kanarienvogel").state is State.UNKNOWN
         for word in ("Levitating", "Levitating", *(f"state-{number}" for number in range(1000))):
             assert _job(state=word).state is State.UNKNOWN
     assert [log["state"] for log in logs].count("Levitating") == 1
     assert len(logs) == 100
+    assert "Kanarienvogel" not in str(logs)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +154,98 @@ def test_the_v1_api_leaves_the_state_to_be_derived(data: dict[str, Any], state: 
     assert job.state is state
     assert job.progress == data["readyPercentage"] / 100
     assert job.reason == (data["errorMessage"] or "")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"state": None},
+        {"jobId": "1", "collectionName": "a", "fileName": "b", "fileSize": 1, "totalRows": 2, "details": []},
+        dict.fromkeys(("jobId", "state", "progress", "completeTime", "reason", "errorMessage", "details")),
+        {"completeTime": "", "reason": "", "errorMessage": ""},
+    ],
+)
+def test_data_that_does_not_say_how_the_job_stands_is_no_usable_payload(data: dict[str, Any]) -> None:
+    with pytest.raises(PayloadError):
+        job_from(data, "asked")
+
+
+@pytest.mark.parametrize(
+    ("data", "state"),
+    [
+        ({"progress": 0}, State.PENDING),
+        ({"progress": 57}, State.IMPORTING),
+        ({"completeTime": "2025-03-09T11:42:07Z"}, State.COMPLETED),
+        ({"errorMessage": "no such key"}, State.FAILED),
+        ({"reason": "no such key", "state": None}, State.FAILED),
+        ({"state": ""}, State.PENDING),
+    ],
+)
+def test_any_sign_of_how_the_job_stands_is_enough(data: dict[str, Any], state: State) -> None:
+    assert job_from(data, "asked").state is state
+
+
+@pytest.mark.parametrize("word", ["CANCELED", "Cancelled", "aborted"])
+def test_the_word_of_a_cancelled_job_is_its_reason_where_none_is_given(word: str) -> None:
+    job = _job(state=f" {word} ", reason="", details=[{"fileName": "a", "state": word, "reason": None}])
+    assert job.reason == word
+    assert job.files == (File("a", State.FAILED, reason=word),)
+    assert cause(job.reason) is Cause.ABORTED
+    assert _job(state=word, reason="quota exceeded").reason == "quota exceeded"
+
+
+def test_files_have_reasons_of_their_own() -> None:
+    details = [
+        {"fileName": "b", "state": "Failed", "reason": "row 17 of https://u:p@h/b?sig=1"},
+        {"fileName": "a", "state": "Completed", "reason": ""},
+        {"fileName": "c", "state": "Failed", "errorMessage": "x" * 1000},
+    ]
+    job = _job(state="Failed", reason=None, details=details)
+    assert job.files is not None
+    assert [file.reason for file in job.files] == ["", "row 17 of https://h/b", "x" * 255 + "…" + "x" * 254]
+    assert job.failure_reason == "row 17 of https://h/b"
+    assert _job(state="Failed", reason="import timeout", details=details).failure_reason == "import timeout"
+    assert _job(state="Failed").failure_reason == ""
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_entries_of_one_name_have_the_reason_of_a_failed_one(order: int) -> None:
+    entries = [("Failed", "z"), ("Importing", "a"), ("Failed", "y"), ("Failed", "")][::order]
+    details = [{"fileName": "f", "state": state, "reason": reason} for state, reason in entries]
+    assert _job(details=details).files == (File("f", State.FAILED, reason="y"),)
+
+
+def test_a_long_reason_is_kept_whole_beside_the_short_one() -> None:
+    job = _job(state="Failed", reason="a" * 600)
+    assert job.reason == "a" * 255 + "…" + "a" * 254
+    assert job.whole_reason == "a" * 600
+    assert len(_job(state="Failed", reason="a" * 1_000_000).whole_reason) <= 16 * 1024
+    assert _job(state="Failed", reason="import timeout").whole_reason == ""
+
+
+def test_creation_time_and_file_name_of_the_job() -> None:
+    job = _job(createTime="2025-03-09T11:42:07Z", startTime="2026-03-09T11:42:07Z", fileName="[a.parquet]")
+    assert (job.created_at, job.file_name) == (1741520527, "a.parquet")
+    assert _job(createTime="", startTime=1741520527000).created_at == 1741520527
+    records = [{"jobId": "1", "createTime": "2025-03-09T11:42:07Z"}, {"jobId": "2", "startTime": "1741520527"}]
+    assert [listed.created_at for listed in list_page_from({"records": records}).jobs] == [1741520527, 1741520527]
+    assert (_job().created_at, _job().file_name) == (None, "")
+
+
+def test_collection_names_are_cut_in_the_middle() -> None:
+    sent = "a" + "ü" * 100_000 + "z"
+    for shown in (
+        _job(collectionName=sent).collection_name,
+        list_page_from({"records": [{"jobId": "1", "collectionName": sent}]}).jobs[0].collection_name,
+    ):
+        assert len(shown.encode()) <= 255
+        assert (shown[:2], shown[-2:]) == ("aü", "üz")
+    for whole in ("a" * 255, "ü" * 127 + "a", "名" * 85, "a" * 251 + "😀"):
+        assert _job(collectionName=whole).collection_name == whole
+        one_byte_more = _job(collectionName=whole + "a").collection_name
+        assert 248 < len(one_byte_more.encode()) <= 255
+        assert one_byte_more != whole + "a"
 
 
 def test_the_label_is_the_id_that_was_asked_for() -> None:
@@ -208,7 +317,7 @@ def test_progress_of_merged_files_is_weighted_by_size(
 
 def test_sizes_whose_sum_no_float_holds_are_no_size_but_weigh() -> None:
     files = _job(details=[{"fileSize": 1.7e308, "progress": 100}, {"fileSize": 1.7e308, "progress": 20}]).files
-    assert files == (File("", State.PENDING, progress=0.6),)
+    assert files == (File("", State.IMPORTING, progress=0.6),)
 
 
 def test_merged_files_finish_with_the_last_of_them() -> None:
@@ -256,9 +365,10 @@ def test_records_are_read_as_sent() -> None:
     assert list_page_from({"tasks": records}) == ListPage(expected)
 
 
-def test_records_that_name_no_job_are_skipped() -> None:
+def test_records_that_name_no_job_are_counted() -> None:
     ids: list[object] = [None, "", "a b", "x" * 129, 4.5e17, True, {}, "ü"]
-    assert list_page_from({"records": [None, 3, *({"jobId": job_id} for job_id in ids)]}) == ListPage(())
+    records = [None, 3, {"jobId": "1"}, *({"jobId": job_id} for job_id in ids)]
+    assert list_page_from({"records": records}) == ListPage((ListedJob("1", "", State.PENDING),), unusable=10)
 
 
 @pytest.mark.parametrize("data", [{}, {"records": None}, {"records": []}, {"tasks": []}])
@@ -396,18 +506,21 @@ def _is_ratio(value: float | None) -> bool:
 @given(_jobs)
 def test_whatever_json_a_job_keeps_its_promises(data: dict[str, Any]) -> None:
     body = json.dumps({"code": 0, "data": data}).encode()
-    job = job_from(reply_data(200, body), "asked")
+    try:
+        job = job_from(reply_data(200, body), "asked")
+    except PayloadError:
+        assert data.get("state") is None
+        return
     assert job.job_id == "asked"
     assert _is_ratio(job.progress)
-    assert len(job.reason) <= 200
-    job.collection_name.encode()
-    job.reason.encode()
+    assert len(job.reason.encode()) <= 512
+    assert len(job.collection_name.encode()) <= 255
     assert (job.files is None) == (job.file_states is None)
     names = [file.name for file in job.files or ()]
     assert names == sorted(set(names))
     for file in job.files or ():
-        file.name.encode()
-        assert len(file.name) <= 512
+        assert len(file.name.encode()) <= 512
+        assert len(file.reason.encode()) <= 512
         assert _is_ratio(file.progress)
     things: list[Job | File] = [job, *(job.files or ())]
     for thing in things:
@@ -426,3 +539,66 @@ def test_whatever_json_a_reply_is_a_job_or_an_api_error(reply: object, status: i
         list_page_from(data)
     except ApiError:
         pass
+
+
+_DOCUMENTED: dict[str, Any] = {
+    "jobId": "job-02ab4cd6ef81kq7z0example",
+    "collectionName": "product_vectors",
+    "fileName": "catalog/part-0000.parquet",
+    "fileSize": 734003200,
+    "state": "Importing",
+    "progress": 57,
+    "completeTime": "",
+    "reason": "",
+    "totalRows": 1800000,
+    "details": [
+        {"fileName": "a", "fileSize": 3, "state": "Importing", "progress": 13, "completeTime": "", "reason": ""}
+    ],
+}
+_spellings = {
+    State.PENDING: ("Pending", "PENDING", "ImportPending"),
+    State.IMPORTING: ("Importing", "InProgress", "IN_PROGRESS", "in progress"),
+    State.COMPLETED: ("Completed", "SUCCESSFUL"),
+    State.FAILED: ("Failed", "CANCELED"),
+}
+
+
+@given(st.permutations(list(_DOCUMENTED)), st.sampled_from(State), st.data())
+def test_the_documented_job_respelt_is_the_same_job(names: list[str], state: State, data: st.DataObject) -> None:
+    word = data.draw(st.sampled_from(_spellings.get(state, (str(state),))))
+    respelt = {name: _DOCUMENTED[name] for name in names} | {"state": word}
+    aliases = {"progress": "readyPercentage", "reason": "errorMessage", "jobId": "jobID"}
+    respelt = {data.draw(st.sampled_from([name, aliases.get(name, name)])): value for name, value in respelt.items()}
+    respelt |= {
+        name: data.draw(st.sampled_from([respelt[name], str(respelt[name])])) for name in ("fileSize", "totalRows")
+    }
+    job = job_from(reply_data(200, json.dumps({"code": 0, "data": respelt}).encode()), "asked")
+    assert job.state is state
+    assert (job.size, job.rows, job.progress, job.file_name) == (734003200, 1800000, 0.57, "catalog/part-0000.parquet")
+
+
+@given(st.sets(st.sampled_from(list(_DOCUMENTED))), st.booleans())
+def test_the_documented_job_in_part_is_a_job_or_an_error(left_out: set[str], null: bool) -> None:
+    data = {name: value for name, value in _DOCUMENTED.items() if name not in left_out}
+    if null:
+        data |= dict.fromkeys(left_out)
+    try:
+        assert job_from(data, "asked").state is State.IMPORTING
+    except PayloadError:
+        assert {"state", "progress"} <= left_out
+
+
+@given(st.integers(0, 400), st.booleans())
+def test_the_documented_reply_cut_off_is_an_error(length: int, is_list: bool) -> None:
+    body = json.dumps({"code": 0, "data": {"records": [_DOCUMENTED]} if is_list else _DOCUMENTED}).encode()
+    with pytest.raises(ApiError):
+        reply_data(200, body[: min(length, len(body) - 1)])
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(_fields), _json_values) | _json_values))
+def test_every_record_is_a_job_or_counted(records: list[Any]) -> None:
+    page = list_page_from({"records": records})
+    assert len(page.jobs) + page.unusable == len(records)
+    ids = [record.get("jobId") for record in records if isinstance(record, dict)]
+    usable = {job_id for job_id in ids if isinstance(job_id, str) and JOB_ID.fullmatch(job_id)}
+    assert usable <= {listed.job_id for listed in page.jobs}

@@ -44,7 +44,11 @@ def test_success_is_a_code_of_the_set_with_a_data_object(code: object) -> None:
         (429, b"slow down", RateLimitedError),
         (429, _code(96026), RateLimitedError),
         (200, _code(1807), RateLimitedError),
+        *((status, _code(code), RateLimitedError) for code in (8, "9") for status in (200, 404, 408, 500, 503)),
+        (403, _code(8), AuthError),
         (408, _code(10001, "request timeout"), CallTimeoutError),
+        *((status, _code(10001), CallTimeoutError) for status in (200, 404, 500, 503)),
+        (429, _code(10001), RateLimitedError),
         (408, b"", CallTimeoutError),
         (200, _code(96026), NotFoundError),
         (200, _code(2100, "import job does not exist, jobID=1: importing data failed"), NotFoundError),
@@ -103,11 +107,54 @@ def test_ids_above_two_to_the_53_stay_exact() -> None:
     assert reply_data(200, b'{"code":0,"data":{"jobId":448761313698322011}}')["jobId"] == 448761313698322011
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "sentence"),
+    [
+        (404, b"404 page not found", "HTTP 404, no such path there: is `api` right?"),
+        (404, b"<html>", "HTTP 404, no such path there: is `api` right?"),
+        (404, b'{"status":404,"error":"Not Found"}', "HTTP 404, no such path there: is `api` right?"),
+        (400, b"Client sent an HTTP request to an HTTPS server.\n", "HTTP 400; is its URL https?"),
+        (400, b"<center>The plain HTTP request was sent to HTTPS port</center>", "HTTP 400; is its URL https?"),
+        (400, b"no", "HTTP 400"),
+        (404, b'{"code":404,"message":"no such job"}', "HTTP 404, code 404: no such job"),
+    ],
+)
+def test_error_text_names_the_likely_mistake(status: int, body: bytes, sentence: str) -> None:
+    with pytest.raises(ApiError) as raised:
+        reply_data(status, body)
+    assert str(raised.value) == sentence
+
+
 def test_error_text_names_status_and_code_and_is_one_short_line() -> None:
     with pytest.raises(CodeError) as raised:
         reply_data(200, _code(7, "bad\nthing at https://u:p@h/a?sig=1 " + "x" * 1000))
     assert str(raised.value).startswith("HTTP 200, code 7: bad thing at https://h/a xxx")
-    assert len(str(raised.value)) < 250
+    assert len(str(raised.value).encode()) < 250
+
+
+@pytest.mark.parametrize("code", [8, 9])
+def test_a_code_for_too_many_requests_carries_the_wait(code: int) -> None:
+    with pytest.raises(RateLimitedError) as raised:
+        reply_data(200, _code(code, "quota exceeded"), 7.0)
+    assert raised.value.retry_after == 7.0
+
+
+def test_error_text_masks_what_a_reply_quotes() -> None:
+    with pytest.raises(CodeError) as raised:
+        reply_data(200, _code("secretKey=Kanarienvogel", "config {secretAccessKeyID:Kanarienvogel} refused"))
+    assert str(raised.value) == "HTTP 200, code secretKey=<secret>: config {secretAccessKeyID:<secret> refused"
+
+
+def test_error_text_of_a_refused_right_is_the_server_s() -> None:
+    said = "rpc error: code = PermissionDenied desc = PrivilegeGetImportProgress: no right in the `default` database"
+    with pytest.raises(AuthError) as raised:
+        reply_data(403, _code(65535, said))
+    assert str(raised.value) == f"HTTP 403, code 65535: {said}"
+
+
+def test_a_reply_of_too_many_objects_is_no_usable_payload() -> None:
+    with pytest.raises(PayloadError, match="more than 500,000 objects"):
+        reply_data(200, b'{"code":0,"data":{"details":[' + b"{}," * 500_000 + b"{}]}}")
 
 
 def test_rate_limit_carries_the_wait() -> None:

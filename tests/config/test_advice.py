@@ -3,7 +3,7 @@
 import pytest
 
 from exporter.config.load import Loader
-from tests.config.place import Place, cluster, ids, listing
+from tests.config.place import Place, cluster, errors, ids, listing
 
 MILVUS = {"cluster_id": "m", "api": "milvus", "base_url": "http://milvus:19530"}
 
@@ -36,6 +36,91 @@ def test_a_variable_in_the_place_of_the_key(place: Place, key: str) -> None:
     (warning,) = warnings(place.configure({"cluster_id": "a", "api_key": key}))
     assert warning.startswith("clusters[0].api_key: is used as it is, not as the name of a variable; api_key_env")
     assert "CANARY" not in warning
+
+
+API = "the import API of Zilliz Cloud is at https://api.cloud.zilliz.com, in China at https://api.cloud.zilliz.com.cn"
+IN_QUOTES = "which are sent as part of it; leave them out (docker --env-file keeps quotes)"
+ONLY_A_CLUSTER = "gives user:password, which only a cluster accepts; the import API of Zilliz Cloud needs an API key"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://in01-0123456789abcde.aws-us-west-2.vectordb.zillizcloud.com:19530",
+        "https://in03-0123456789abcde.serverless.gcp-us-west1.cloud.zilliz.com",
+        "https://in01-0123456789abcde.ali-cn-hangzhou.vectordb.zilliz.com.cn:19530",
+    ],
+)
+def test_the_endpoint_of_a_cluster_as_base_url(place: Place, url: str) -> None:
+    sentence = f"clusters[0].base_url: is the endpoint of a cluster; {API}"
+    assert warnings(place.configure(cluster(base_url=url))) == [sentence]
+
+
+@pytest.mark.parametrize("url", ["https://cloud.zilliz.com", "https://cloud.zilliz.com.cn/", "https://zilliz.com/x"])
+def test_the_console_as_base_url(place: Place, url: str) -> None:
+    sentence = f"clusters[0].base_url: is the web console; {API}"
+    assert warnings(place.configure(cluster(base_url=url))) == [sentence]
+
+
+@pytest.mark.parametrize("api", [{}, {"api": "milvus"}])
+@pytest.mark.parametrize("host", ["api.cloud.zilliz.com", "API.cloud.zilliz.com.cn:80", "x.zillizcloud.com"])
+def test_plain_http_to_zilliz_cloud(place: Place, api: dict[str, str], host: str) -> None:
+    sentence = "clusters[0].base_url: sends the key to Zilliz Cloud in clear text; write https://"
+    assert warnings(place.configure(cluster(base_url=f"http://{host}", **api))) == [sentence]
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.cloud.zilliz.com", "https://api.cloud.zilliz.com.cn", "http://milvus", "http://notzilliz.com"]
+)
+def test_a_base_url_that_may_be_right(place: Place, url: str) -> None:
+    assert warnings(place.configure(cluster(base_url=url))) == []
+
+
+@pytest.mark.parametrize("url", ["https://in01-a.x.zillizcloud.com:19530", "in01-a.x.cloud.zilliz.com", "http://x"])
+def test_a_url_as_the_id_of_a_cluster(place: Place, url: str) -> None:
+    sentence = "is a URL; the id of a cluster is the first part of its endpoint, such as in01-0123456789abcde"
+    assert warnings(place.configure({**cluster(), "cluster_id": url})) == [f"clusters[0].cluster_id: {sentence}"]
+
+
+def test_user_and_password_for_zilliz_cloud(place: Place) -> None:
+    (warning,) = warnings(place.configure({"cluster_id": "a", "api_key": "db_admin:canary"}))
+    assert warning == f"clusters[0].api_key: {ONLY_A_CLUSTER}"
+    assert warnings(place.configure({**MILVUS, "api_key": "root:canary"})) == []
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_quotes_that_docker_leaves_around_key_and_id(quote: str) -> None:
+    environ = {"ZILLIZ_API_KEY": f"{quote}canary{quote}", "ZILLIZ_CLUSTER_ID": f"{quote}in01-a{quote}"}
+    assert set(Loader(None, environ).load().warnings) == {
+        f"ZILLIZ_API_KEY: gives a key with quotes around it, {IN_QUOTES}",
+        f"ZILLIZ_CLUSTER_ID: has quotes around it, {IN_QUOTES}",
+    }
+
+
+def test_quotes_around_urls_and_job_ids_are_errors() -> None:
+    environ = {
+        "ZILLIZ_API_KEY": "canary",
+        "ZILLIZ_CLUSTER_ID": "in01-a",
+        "ZILLIZ_BASE_URL": '"https://api.cloud.zilliz.com"',
+        "ZILLIZ_JOB_IDS": '"1,2"',
+    }
+    assert set(errors(Loader(None, environ))) == {
+        "ZILLIZ_BASE_URL: has quotes around it; leave them out, such as https://api.cloud.zilliz.com",
+        "ZILLIZ_JOB_IDS[0]: has quotes in it; leave them out",
+        "ZILLIZ_JOB_IDS[1]: has quotes in it; leave them out",
+    }
+
+
+@pytest.mark.parametrize("text", ["ZILLIZ_API_KEY=canary", "export KEY=canary\n", "token=canary="])
+def test_a_key_file_that_holds_an_assignment(place: Place, text: str) -> None:
+    place.write("key", text)
+    (warning,) = warnings(place.configure(cluster()))
+    assert warning == "clusters[0].api_key_file: gives NAME=value; only the value is the key"
+
+
+@pytest.mark.parametrize("key", ["canary=", "canary==", "0123456789abcdef", "'canary", '"'])
+def test_a_key_that_may_be_right(place: Place, key: str) -> None:
+    assert warnings(place.configure({"cluster_id": "a", "api_key": key})) == []
 
 
 @pytest.mark.parametrize("key", ["$2b", "can$ary", "$", "{canary}"])

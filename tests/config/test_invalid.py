@@ -171,13 +171,14 @@ EXPECTED: dict[str, tuple[str, ...]] = {
         (
             "clusters[0].<unknown key>: is not a known key; known here are cluster_id, api, base_url, "
             "api_key_file, api_key_env, api_key, jobs, job_lists, discovery, db_name, project_id, region_id, "
-            "progress_path, requests_per_second, concurrency, proxy_url, tls_config (FILE, line 6)"
+            "progress_path, requests_per_second, concurrency, proxy_url, proxy_from_environment, tls_config "
+            "(FILE, line 6)"
         ),
         'clusters[0].max_jobs: does not belong here; it belongs in "discovery" (FILE, line 7)',
         (
             "clusters[0].colour: is not a known key; known here are cluster_id, api, base_url, api_key_file, "
             "api_key_env, api_key, jobs, job_lists, discovery, db_name, project_id, region_id, progress_path, "
-            "requests_per_second, concurrency, proxy_url, tls_config (FILE, line 8)"
+            "requests_per_second, concurrency, proxy_url, proxy_from_environment, tls_config (FILE, line 8)"
         ),
         'cluster: is not a known key; did you mean "clusters"? (FILE, line 9)',
         'timeout: does not belong here; it belongs in "scrape" (FILE, line 10)',

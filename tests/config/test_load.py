@@ -223,3 +223,15 @@ def test_a_number_is_decimal(place: Place) -> None:
 def test_a_configuration_that_is_not_utf_8_is_refused_with_the_line(place: Place) -> None:
     place.path.write_bytes(b"clusters:\n- cluster_id: \xff\n")
     assert errors(Loader(place.path, {})) == (f"{place.path}: is not UTF-8 text (line 2)",)
+
+
+def test_databases_become_labels_and_are_at_most_255_bytes(place: Place) -> None:
+    longest = "d" * 255
+    loaded = load_cluster(place, db_name=longest, discovery={"databases": [longest]})
+    assert (loaded.db_name, loaded.lists) == (longest, (ListTarget(longest, ""),))
+    for name in ("d" * 256, "é" * 128):
+        found = errors(place.configure(cluster(db_name=name, discovery={"databases": [name]})))
+        assert [text.partition(": ")[0] for text in found] == [
+            "clusters[0].db_name",
+            "clusters[0].discovery.databases[0]",
+        ]

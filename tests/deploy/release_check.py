@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from exporter import __version__
+from exporter import __version__, bundled
 from tests.deploy.trial import TrialError, clean_environment, try_out
 
 ROOT = Path(__file__).parents[2]
@@ -57,9 +57,10 @@ def contents(wheel: Path, _folder: Path) -> str:
     """Both hold what they should, and nothing else."""
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
-    tracked = run("git", "-C", ROOT, "ls-files", "exporter").split()
-    if packed != set(tracked):
-        raise TrialError(f"the wheel differs from what git tracks: {sorted(packed ^ set(tracked))}")
+    expected = set(run("git", "-C", ROOT, "ls-files", "exporter").split())
+    expected |= {f"exporter/files/{path}" for path in bundled.FILES.values()}
+    if packed != expected:
+        raise TrialError(f"the wheel differs from what git tracks: {sorted(packed ^ expected)}")
     with tarfile.open(DIST / f"{wheel.name.split('-')[0]}-{__version__}.tar.gz") as archive:
         sources = {name.partition("/")[2] for name in archive.getnames()}
     if missing := {"README.md", "LICENSE", "CHANGELOG.md", "config.example.yaml", "pyproject.toml"} - sources:

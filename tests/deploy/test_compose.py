@@ -59,11 +59,12 @@ def test_what_is_mounted_exists_and_is_read_only() -> None:
             assert source in DEMO["volumes"]
 
 
-def test_grafana_finds_the_bundled_dashboard_where_its_provisioning_looks() -> None:
+def test_grafana_finds_the_bundled_dashboards_where_its_provisioning_looks() -> None:
     provider = yaml.safe_load((ROOT / "grafana/provisioning/dashboards/zilliz.yaml").read_text(encoding="utf-8"))
     folder = provider["providers"][0]["options"]["path"]
     grafana = DEMO["services"]["grafana"]
-    assert f"../../grafana/zilliz-imports.json:{folder}/zilliz-imports.json:ro" in grafana["volumes"]
+    for name in ("zilliz-imports.json", "zilliz-import-job.json"):
+        assert f"../../grafana/{name}:{folder}/{name}:ro" in grafana["volumes"]
     assert grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] == f"{folder}/zilliz-imports.json"
     assert grafana["environment"]["PROMETHEUS_URL"] == "http://prometheus:9090"
 

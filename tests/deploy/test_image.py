@@ -92,6 +92,9 @@ def test_the_context_is_what_the_wheel_is_made_of(image: Image) -> None:
     source = image.root.parent / "stage-build/source"
     assert {path.name for path in source.iterdir()} - {"build"} == {
         "exporter",
+        "grafana",
+        "prometheus",
+        "config.example.yaml",
         "pyproject.toml",
         "README.md",
         "LICENSE",

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
-from exporter.watch.settings import Clock
+from exporter.collector.clock import Clock
 from tests.support.rig import Rig
 from tests.support.simulated import CLUSTER, KEY, MILVUS, SimulatedApi
 from tests.support.simulated.wire import Request

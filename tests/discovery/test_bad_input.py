@@ -14,7 +14,7 @@ import yaml
 from exporter.config.load import Loader
 from tests.discovery.bench import Service, asked, milvus, samples, zilliz
 from tests.support.hostile import Hostile, always, reply
-from tests.support.rig import Rig
+from tests.support.rig import Remote, Rig
 from tests.support.simulated import CLUSTER, KEY, MILVUS, JobScript, SimulatedApi, Stages
 from tests.support.simulated.faults import Respond, Rewrite
 from tests.web.backend import running
@@ -177,7 +177,7 @@ def test_a_probe_that_asks_for_what_is_not_configured_is_400_and_reaches_nobody(
     with (
         Hostile(always(reply({}))) as elsewhere,
         Service(api, zilliz(api)) as service,
-        running(service.backend) as server,
+        running(Remote(service.backend)) as server,
     ):
         path = path.format(elsewhere=quote(elsewhere.url))
         response, body = server.get(path, headers={"X-Prometheus-Scrape-Timeout-Seconds": "5"})
@@ -193,7 +193,7 @@ def test_the_key_goes_to_the_configured_address_whatever_a_request_says(api: Sim
     with (
         Hostile(always(reply({}))) as elsewhere,
         Service(api, zilliz(api)) as service,
-        running(service.backend) as server,
+        running(Remote(service.backend)) as server,
     ):
         headers = {
             "Host": f"{elsewhere.host}:{elsewhere.port}",
@@ -216,14 +216,12 @@ def test_probes_of_jobs_that_are_not_watched_leave_no_state_behind(api: Simulate
     cluster: dict[str, Any] = {"cluster_id": CLUSTER, "base_url": api.url, "api_key": KEY, "jobs": ["watched"]}
     with Service(api, {**cluster, "requests_per_second": 0}) as service:
         before = service.scrape()
-        watch = service.backend._fleet.configured.targets[0].watch
         for number in range(300):
             shown = service.probe(CLUSTER, str(number))
             assert shown.value("job_up", job_id=str(number)) == (number < 200)
             assert {dict(has)["job_id"] for has in shown.family("job_info")} == {str(number)}
             assert shown.family("cluster_up") == shown.family("api_requests_total") == {}
-        desk = watch._desk
-        assert (len(desk.memory), desk._rounds, desk._queries, desk._late, desk._troubled) == (1, [], {}, set(), set())
+        assert len(service.backend.status().clusters[0].jobs) == 1
         after = service.scrape()
     assert set(after.family("job_info")) == set(before.family("job_info"))
     assert after.value("cluster_up") == 1

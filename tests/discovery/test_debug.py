@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from exporter.debug import _json_lines
 from tests.discovery.bench import Service, lists, milvus, zilliz
+from tests.support.rig import Remote
 from tests.support.simulated import CLUSTER, KEY, MILVUS, FileScript, JobScript, SimulatedApi, Stages
 from tests.support.simulated.faults import Hang, Respond
 from tests.web.backend import running
@@ -103,7 +104,7 @@ def test_no_secret_is_told(api: SimulatedApi) -> None:
 @pytest.mark.parametrize("character", ["\x00", "\x1b", "\x0b", "\x85", "\u2028", "\u202e", "\x7f", "\r"])
 def test_control_characters_are_shown_as_such(api: SimulatedApi, character: str) -> None:
     api.add(JobScript("1", stages=ENDLESS))
-    with Service(api, zilliz(api)) as service, running(service.backend) as server:
+    with Service(api, zilliz(api)) as service, running(Remote(service.backend)) as server:
         service.scrape()
         api.faults.inject(
             Respond(status=500, body=f"<html>\n a{character}b </html>".encode(), content_type="text/html")

@@ -31,7 +31,8 @@ def finished(job_id: str, hours_ago: float, **more: Any) -> JobScript:
 
 def without_complete_time(body: bytes) -> bytes:
     reply = json.loads(body)
-    reply["data"]["completeTime"] = ""
+    for part in (reply["data"], *reply["data"]["details"]):
+        part["completeTime"] = ""
     return json.dumps(reply).encode()
 
 
@@ -151,13 +152,13 @@ def test_a_vanished_job_is_shown_for_finished_for_and_rechecked_like_a_finished_
     with Service(api, zilliz(api)) as service:
         service.scrape()
         service.passes(61)
-        assert service.scrape().error("460000000000000000") == "not_found"
+        assert service.scrape().error("460000000000000000") == "vanished"
         api.reset()
         for _ in range(40):
             service.passes(15)
             shown = service.scrape()
         assert asked(api.requests)["460000000000000000"] in {1, 2}
-        assert shown.error("460000000000000000") == "not_found"
+        assert shown.error("460000000000000000") == "vanished"
         assert shown.value("cluster_up") == 1
         service.passes(24 * HOUR)
         assert service.scrape().family("job_info") == {}

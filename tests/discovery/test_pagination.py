@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.collector.discovery import PAGES_PER_READING, PAGES_PER_SCRAPE
 from exporter.model import ListedJob, ListPage, Source, State
-from exporter.watch.sources import PAGES_PER_READING, PAGES_PER_SCRAPE
+from tests.collector.bench import Bench, discovering
+from tests.collector.loop import VirtualLoop
 from tests.discovery.bench import Service, lists, zilliz
 from tests.support.simulated import SimulatedApi
 from tests.support.simulated.bulk import bulk_jobs
 from tests.support.simulated.faults import Rewrite
-from tests.watch.test_cluster import Bench, discovering
 
 
 @dataclass
@@ -65,29 +66,30 @@ servers = st.builds(
 
 
 def watched(bench: Bench) -> set[str]:
-    return {view.job_id for view in bench.watch.worst(10_000)[0]}
+    return {record.job_id for record in bench.cluster.jobs.worst(10_000)}
 
 
 @settings(max_examples=60, deadline=None)
 @given(server=servers, max_jobs=st.integers(1, 320))
 def test_the_jobs_watched_are_right_or_the_rest_is_counted(server: Server, max_jobs: int) -> None:
-    bench = discovering(max_jobs=max_jobs)
-    bench.api.pages = server.page
-    bench.api.states = {job_id: server.state(job_id) for job_id in server.ids()}
-    scrapes = 1
-    view = bench.scrape()
-    while bench.watch._desk._lists.reading is not None:
-        view = bench.scrape()
-        scrapes += 1
-        assert scrapes <= 3
+    with VirtualLoop() as loop:
+        bench = discovering(loop, discovery={"max_jobs": max_jobs})
+        bench.api.pages = server.page
+        bench.api.states = {job_id: server.state(job_id) for job_id in server.ids()}
+        snapshot = bench.scrape()
+        for _ in range(2):
+            if bench.cluster.jobs.discovery is not None and bench.cluster.jobs.discovery.reading is not None:
+                snapshot = bench.scrape()
+        assert bench.cluster.jobs.discovery is not None
+        assert bench.cluster.jobs.discovery.reading is None
     ids = server.ids()
     # Without completeTime a finished job is old news to a fresh start, once it was asked; the rest is asked in turn.
     wanted = sorted(ids, key=lambda job_id: (server.state(job_id).finished, -int(job_id)))[:max_jobs]
     assert {job_id for job_id in wanted if not server.state(job_id).finished} == watched(bench)
-    assert view.omitted == len(ids) - len(wanted)
-    assert set(bench.api.asked) - {"list"} <= set(ids)
-    assert all(bench.api.asked[job_id] >= 1 for job_id in wanted)
-    assert view.up is not False
+    assert snapshot.omitted == len(ids) - len(wanted)
+    assert set(bench.api.requested) - {"list"} <= set(ids)
+    assert all(bench.api.requested[job_id] >= 1 for job_id in wanted)
+    assert snapshot.up is not False
 
 
 @settings(max_examples=30, deadline=None)
@@ -95,30 +97,32 @@ def test_the_jobs_watched_are_right_or_the_rest_is_counted(server: Server, max_j
 def test_a_job_once_seen_running_stays_watched_whatever_later_lists_say(
     server: Server, later: list[Server], lists_nothing: bool
 ) -> None:
-    bench = discovering(max_jobs=10_000)
-    bench.api.pages = server.page
-    bench.scrape()
-    running = watched(bench)
-    for other in later:
-        bench.api.pages = (lambda _: ListPage(())) if lists_nothing else other.page
+    with VirtualLoop() as loop:
+        bench = discovering(loop, discovery={"max_jobs": 10_000})
+        bench.api.pages = server.page
         bench.scrape()
-        assert running <= watched(bench)
+        running = watched(bench)
+        for other in later:
+            bench.api.pages = (lambda _: ListPage(())) if lists_nothing else other.page
+            bench.scrape()
+            assert running <= watched(bench)
 
 
 def test_a_list_that_never_ends_is_read_in_parts_and_ends_all_the_same() -> None:
-    bench = discovering("457", max_jobs=100)
-    bench.api.pages = lambda number: ListPage(
-        tuple(ListedJob(f"{number}-{place}", "articles", State.IMPORTING) for place in range(3))
-    )
-    pages = []
-    for _ in range(PAGES_PER_READING // PAGES_PER_SCRAPE):
-        before = bench.api.asked["list"]
-        view = bench.scrape()
-        pages.append(bench.api.asked["list"] - before)
+    with VirtualLoop() as loop:
+        bench = discovering(loop, "457", discovery={"max_jobs": 100})
+        bench.api.pages = lambda number: ListPage(
+            tuple(ListedJob(f"{number}-{place}", "articles", State.IMPORTING) for place in range(3))
+        )
+        pages = []
+        for _ in range(PAGES_PER_READING // PAGES_PER_SCRAPE):
+            before = len(bench.api.pages_read)
+            snapshot = bench.scrape()
+            pages.append(len(bench.api.pages_read) - before)
     assert pages == [PAGES_PER_SCRAPE] * (PAGES_PER_READING // PAGES_PER_SCRAPE)
-    assert view.jobs == {Source.CONFIG: 1, Source.LIST: 0, Source.DISCOVERY: 100}
-    assert view.omitted == 3 * PAGES_PER_READING - 100
-    assert bench.api.asked["457"] == len(pages)
+    assert snapshot.counts == {Source.CONFIG: 1, Source.LIST: 0, Source.DISCOVERY: 100}
+    assert snapshot.omitted == 3 * PAGES_PER_READING - 100
+    assert bench.api.requested["457"] == len(pages)
 
 
 LIES: dict[str, dict[str, Any]] = {

@@ -25,7 +25,7 @@ CONFIG = "clusters: [{cluster_id: in01-0123456789abcde, api_key_env: ZILLIZ_API_
 
 
 class Terminal:
-    """A folder with the repository's files in sight, and a PATH on which some programs are stand-ins."""
+    """A folder with nothing of the checkout but `deploy`, and a PATH on which some programs are stand-ins."""
 
     def __init__(self, folder: Path) -> None:
         self.home = folder / "home"
@@ -33,8 +33,7 @@ class Terminal:
         self._state = folder / "state"
         for directory in (self.home, self._bin, self._state):
             directory.mkdir()
-        for name in ("config.example.yaml", "deploy", "grafana", "prometheus"):
-            (self.home / name).symlink_to(ROOT / name)
+        (self.home / "deploy").symlink_to(ROOT / "deploy")
         for name in PROGRAMS:
             stand_in = self._bin / name
             stand_in.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tests.docs.stand_ins {name} "$@"\n')
@@ -103,7 +102,6 @@ class Terminal:
             "MILVUS_USER_PASSWORD": "root:Milvus",
             "STAND_IN_STATE": str(self._state),
             "STAND_IN_ROOT": str(ROOT),
-            "STAND_IN_JOB": JOB_ID,
             "STAND_IN_CLOUD": self._api.url,
             "STAND_IN_MILVUS": self._api.milvus_url,
             **{f"STAND_IN_{name.upper()}": shutil.which(name) or name for name in ("curl", "make")},

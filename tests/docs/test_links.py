@@ -11,8 +11,6 @@ import pytest
 from exporter.model import ErrorClass
 from tests.docs.markdown import ROOT, anchors, documents, links, prose
 
-REPOSITORY = "https://github.com/zilliztech/zilliz-import-exporter/"
-
 
 @pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_to_files_and_headings_that_exist(document: Path) -> None:
@@ -48,6 +46,6 @@ def test_every_page_and_picture_is_linked_from_somewhere() -> None:
     assert {*ROOT.glob("docs/*.md"), *ROOT.glob("docs/images/*")} - linked == set()
 
 
-def test_the_readme_explains_exactly_the_classes_of_errors_that_there_are() -> None:
-    section = prose(ROOT / "README.md").partition("## When something fails")[2].partition("\n## ")[0]
+def test_the_documents_explain_exactly_the_classes_of_errors_that_there_are() -> None:
+    section = prose(ROOT / "docs/metrics.md").partition("## Error classes")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)[1:] == [error.value for error in ErrorClass]

@@ -68,14 +68,14 @@ def reverse_proxy(to: tuple[str, int], strips: str) -> Iterator[str]:
 
 
 def pages(base: str) -> set[str]:
-    """All paths that are linked from the status page at `base`; each link must lead to a page."""
+    """All paths that the status page at `base` leads to; each link, but not the target of a form, must be a page."""
     page = requests.get(base + "/", timeout=PATIENCE)
     page.raise_for_status()
-    links = set(re.findall(r'(?:href|src|action)="(/[^"#]*)"', page.text))
+    links = set(re.findall(r'(?:href|src)="(/[^"#]*)"', page.text))
     origin = base[: base.index("/", len("http://"))] if "/" in base[len("http://") :] else base
     for link in links:
         assert requests.get(origin + link.replace("&amp;", "&"), timeout=PATIENCE).ok, link
-    return links
+    return links | set(re.findall(r'action="(/[^"#]*)"', page.text))
 
 
 @pytest.mark.parametrize("strips", [False, True], ids=["proxy passes paths on", "proxy strips the prefix"])

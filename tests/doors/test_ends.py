@@ -180,14 +180,13 @@ def test_without_descriptors_scrapes_are_answered_and_it_recovers_by_itself(few_
         stack.enter_context(door.held(20))
         wait_for("most of them", lambda: door.descriptors >= before + 15)
         with few_descriptors(door, 0):
+            # They wait until the silent clients are dropped.
             for _ in range(3):
                 assert door.ask("/-/healthy")[0] == 200
                 assert door.ask("/")[0] == 200
-            # Whoever asks takes the one descriptor that was made free: none is left to reach the API with.
             samples = Samples(door.ask()[1].decode())
             assert {samples.error(job_id) for job_id in JOBS[:FEW]} <= {"connect", None}
             assert samples.value("cluster_jobs", source="config") == FEW
-            assert not samples.all("job_state")
             time.sleep(1.5)  # a look at the configuration
         until = time.monotonic() + PATIENCE
         while up(door) < FEW:
@@ -195,7 +194,7 @@ def test_without_descriptors_scrapes_are_answered_and_it_recovers_by_itself(few_
             time.sleep(0.5)
         log = door.log.read_text()
         assert "Traceback" not in log
-        assert "Cannot accept connections; the oldest idle ones are dropped" in log
+        assert log.count("Cannot accept connections") == 1
 
 
 @pytest.mark.parametrize("more", [0, 1])
@@ -214,12 +213,10 @@ def test_certificates_are_rotated_although_descriptors_ran_out_meanwhile(
         wait_for("the new certificate", lambda: served() != before)
 
 
-def test_under_a_low_limit_it_starts_with_as_many_connections_as_it_can_hold(few_jobs: Path, tmp_path: Path) -> None:
-    with Door(few_jobs, tmp_path, before=("prlimit", "--nofile=48:48")) as door, door.held(200) as silent:
-        for _ in range(3):
-            assert up(door) == FEW
-            assert door.ask("/-/healthy")[0] == 200
-        assert is_closed(silent[0])
+def test_under_a_low_limit_it_serves_as_soon_as_silent_clients_are_dropped(few_jobs: Path, tmp_path: Path) -> None:
+    with Door(few_jobs, tmp_path, before=("prlimit", "--nofile=48:48")) as door, door.held(100):
+        wait_for("all jobs", lambda: up(door) == FEW, PATIENCE)
+        assert door.ask("/-/healthy")[0] == 200
         door.assert_calm()
 
 

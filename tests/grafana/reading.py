@@ -1,4 +1,4 @@
-"""Reads the committed dashboard as its users' Grafana does: panels, queries, variables, and what the PromQL selects."""
+"""Reads the committed dashboards as their users' Grafana does: panels, queries, variables, what the PromQL selects."""
 
 from __future__ import annotations
 
@@ -9,67 +9,75 @@ from typing import Any, NamedTuple
 
 import promql_parser
 
-from grafana.dashboard import FILE
+from grafana.dashboard import FILES
 
 Json = dict[str, Any]
-
-BOARD: Json = json.loads(FILE.read_text(encoding="utf-8"))
-VARIABLES: list[Json] = BOARD["templating"]["list"]
-ANNOTATIONS: list[Json] = BOARD["annotations"]["list"]
 
 STEP = 150
 """Seconds between the points of a graph, as Grafana would choose them for six hours."""
 
 WINDOWS = {"$__rate_interval": "10m", "$__interval_ms": f"{STEP * 1000}", "$__interval": f"{STEP}s"}
-
-
-def panels() -> list[Json]:
-    """All panels without the rows, those of collapsed rows included."""
-    found = []
-    for panel in BOARD["panels"]:
-        if panel["type"] != "row":
-            found.append(panel)
-        found += panel.get("panels") or []
-    return found
-
-
-PANELS = panels()
+ALL = {"job": ".+", "instance": ".+", "cluster_id": ".+", "collection": ".*", "state": ".+", "job_id": ".+"}
+"""What the filters of the overview send while all stand at All."""
 
 
 class Query(NamedTuple):
-    """One PromQL expression of the dashboard: where it stands, and whether it is asked over the time range."""
+    """One PromQL expression of a dashboard: where it stands, and whether it is asked over the time range."""
 
     where: str
     expr: str
     over_time: bool
+    board: str
 
 
-def queries() -> list[Query]:
-    """Every expression: of panels, of annotations, of variables that ask for a `query_result`."""
-    found = [
-        Query(f"{panel['title']} {target['refId']}", target["expr"], bool(target.get("range")))
-        for panel in PANELS
-        for target in panel["targets"]
-    ]
-    found += [Query(f"annotation {each['name']}", each["expr"], over_time=True) for each in ANNOTATIONS]
-    found += [
-        Query(f"variable {variable['name']}", result[1], over_time=False)
-        for variable in VARIABLES
-        if (result := re.fullmatch(r"query_result\((.+)\)", str(variable["query"]), re.DOTALL))
-    ]
-    return found
+class Board:
+    """One dashboard; `panels` are all without the rows, those of collapsed rows included."""
+
+    def __init__(self, uid: str, json: Json) -> None:
+        self.uid = uid
+        self.json = json
+        self.title: str = json["title"]
+        self.variables: list[Json] = json["templating"]["list"]
+        self.annotations: list[Json] = json["annotations"]["list"]
+        self.rows = [panel for panel in json["panels"] if panel["type"] == "row"]
+        self.panels: list[Json] = []
+        for panel in json["panels"]:
+            self.panels += [panel] if panel["type"] != "row" else panel.get("panels") or []
+
+    def queries(self) -> Iterator[Query]:
+        """Every expression: of panels, of annotations, of variables that ask for a `query_result`."""
+        for panel in self.panels:
+            for target in panel["targets"]:
+                where = f"{self.title}: {panel['title']} {target['refId']}"
+                yield Query(where, target["expr"], bool(target.get("range")), self.uid)
+        for each in self.annotations:
+            yield Query(f"{self.title}: annotation {each['name']}", each["expr"], over_time=True, board=self.uid)
+        for variable in self.variables:
+            if result := re.fullmatch(r"query_result\((.+)\)", str(variable["query"]), re.DOTALL):
+                where = f"{self.title}: variable {variable['name']}"
+                yield Query(where, result[1], over_time=False, board=self.uid)
+
+    def selectors_of_variables(self) -> Iterator[Query]:
+        """What the variables that list label values select."""
+        for variable in self.variables:
+            if result := re.fullmatch(r"label_values\((.+), (\w+)\)", str(variable["query"])):
+                where = f"{self.title}: variable {variable['name']}"
+                yield Query(where, result[1], over_time=False, board=self.uid)
 
 
-QUERIES = queries()
+BOARDS = {uid: Board(uid, json.loads(file.read_text(encoding="utf-8"))) for uid, file in FILES.items()}
+PANELS = [(board, panel) for board in BOARDS.values() for panel in board.panels]
+QUERIES = [query for board in BOARDS.values() for query in board.queries()]
+VARIABLE_QUERIES = [query for board in BOARDS.values() for query in board.selectors_of_variables()]
 
 
-def selectors_of_variables() -> list[Query]:
-    """What the variables that list label values select."""
-    return [
-        Query(f"variable {variable['name']}", result[1], over_time=False)
-        for variable in VARIABLES
-        if (result := re.fullmatch(r"label_values\((.+), (\w+)\)", str(variable["query"])))
-    ]
+def title(value: object) -> str | None:
+    """Name of a test's parameter: that of a panel, of a variable, or where a query stands."""
+    if isinstance(value, Board):
+        return value.title
+    if isinstance(value, Query):
+        return value.where
+    return str(value.get("title") or value["name"]) if isinstance(value, dict) else None
 
 
 def filled(expr: str, values: Mapping[str, str]) -> str:
@@ -116,7 +124,7 @@ def selectors(expr: str) -> list[Selector]:
         if isinstance(vector, promql_parser.VectorSelector):
             all_of_it = vector.matchers.matchers
             matchers = tuple((each.name, each.value) for each in all_of_it)
-            exact = tuple((each.name, each.value) for each in all_of_it if each.op != promql_parser.MatchOp.Re)
+            exact = tuple((each.name, each.value) for each in all_of_it if each.op == promql_parser.MatchOp.Equal)
             found.append(Selector(vector.name or "", matchers, exact, call))
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from functools import partial
 
-from exporter.model import ErrorClass, Source, State
+from exporter.model import Source, State
 from tests.support.feed import CLOUD, MILVUS, Course
 
 ZILLIZ_CLOUD = "in01-7f3c9a41d2e8b05"
@@ -16,6 +16,13 @@ _cloud = partial(Course, ZILLIZ_CLOUD, bands=CLOUD)
 _milvus = partial(Course, SELF_HOSTED, bands=MILVUS)
 _DIMENSION = "field 'embedding' has dim 768, file part-0003.parquet has dim 1024: schema not equal"
 _MISSING = "no such key: s3://lake/orders/part-0001.parquet"
+_DENIED = (
+    "import file failed, err=read row group 3 of s3a://acme-lake-eu-central-1/tenants/legal/contracts/2026-11/"
+    "part-0003.parquet: io failure: open column chunk 'embedding' at offset 402653184: GetObject: operation error S3:"
+    " GetObject, https response error StatusCode: 403, RequestID: 7Q2M4T9E1ZC8K3VD, api error AccessDenied: User"
+    " arn:aws:iam::123456789012:role/vector-import is not authorized to perform s3:GetObject on this resource: worker"
+    " 12 on node 1843 gave up after 3 attempts: importing data failed"
+)
 
 RUNNING = (
     _cloud("product_vectors", "job-02ab4cd6ef81kq7z0021", -2.2 * HOUR, 3.1 * HOUR, size=96e9, rows=2.4e7, files=12),
@@ -24,7 +31,7 @@ RUNNING = (
     _cloud("orders", "job-02ab4cd6ef81kq7z0026", -120, HOUR, pending=HOUR, size=5e9),
     _milvus("user_embeddings", "448761313698322011", -1.1 * HOUR, 1.6 * HOUR, size=33e9, rows=1.1e7, files=10),
     _milvus("medium_articles", "448761313698322014", -0.8 * HOUR, 1.15 * HOUR, size=14e9, rows=3.6e6, files=5),
-    _milvus("products_fr", "448761313698322015", -600, 1.5 * HOUR, pending=HOUR, size=6e9),
+    _milvus("products_fr", "448761313698322015", -600, 1.5 * HOUR, pending=HOUR, size=6e9, db_name="shop"),
 )
 
 
@@ -42,24 +49,34 @@ STOPPED = (
     _ends_badly(_cloud, State.FAILED, 0.3)(
         "orders", "job-02ab4cd6ef81kq7z0016", -3.9 * HOUR, 0.5 * HOUR, size=2e9, rows=8e5, reason=_MISSING
     ),
+    _ends_badly(_cloud, State.FAILED, 0.2)(
+        "contracts", "job-02ab4cd6ef81kq7z0027", -2 * HOUR, HOUR, size=4e9, rows=1.2e6, files=5, reason=_DENIED
+    ),
+    _ends_badly(_milvus, State.FAILED, 0.9)(
+        "rehearsal", "448761313698322016", -2 * HOUR, HOUR, reason="aborted by user", cause="aborted"
+    ),
+    _cloud("user_profiles", "job-02ab4cd6ef81kq7z0028", -1.8 * HOUR, HOUR, pending=5 * HOUR, size=3.5e9),
     _ends_badly(_milvus, State.UNCOMMITTED, 0.9)(
-        "chat_history", "448761313698322009", -2.6 * HOUR, 0.9 * HOUR, size=7e9, rows=1.9e6
+        "chat_history", "448761313698322009", -9 * HOUR, 0.9 * HOUR, size=7e9, rows=1.9e6
+    ),
+    _ends_badly(_milvus, State.UNCOMMITTED, 0.9)(
+        "chat_history", "448761313698322017", -1.5 * HOUR, 0.9 * HOUR, size=7e9, rows=1.9e6
     ),
     _ends_badly(_milvus, State.UNKNOWN, 0.4)("faces_v3", "448761313698322008", -2.5 * HOUR, HOUR, rows=5e5, files=2),
 )
 
 
-def _silent(course: partial[Course], error: ErrorClass, seconds: float) -> partial[Course]:
+def _silent(course: partial[Course], error: str, seconds: float) -> partial[Course]:
     return partial(course, silent=error, silent_for=seconds)
 
 
 UNSEEN = (
-    _silent(_cloud, ErrorClass.TIMEOUT, 1500)("search_logs", "job-02ab4cd6ef81kq7z0020", -2.5 * HOUR, 3 * HOUR),
-    _silent(_cloud, ErrorClass.EXPIRED, 2000)(
+    _silent(_cloud, "timeout", 1500)("search_logs", "job-02ab4cd6ef81kq7z0020", -2.5 * HOUR, 3 * HOUR),
+    _silent(_cloud, "expired", 2000)(
         "chat_history", "job-02ab4cd6ef81kq7z0015", -2.4 * HOUR, HOUR, source=Source.CONFIG
     ),
-    _silent(_milvus, ErrorClass.NOT_FOUND, 900)("reviews", "448761313698322012", -HOUR, 1.5 * HOUR, source=Source.LIST),
-    _milvus("faces", "448761313698322013", -0.9 * HOUR, 1.5 * HOUR, gone_for=1200),
+    _silent(_milvus, "not_found", 900)("reviews", "448761313698322012", -HOUR, 1.5 * HOUR, source=Source.LIST),
+    _silent(_milvus, "vanished", 1200)("faces", "448761313698322013", -0.9 * HOUR, 1.5 * HOUR, db_name="vision"),
 )
 
 

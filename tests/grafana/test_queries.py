@@ -1,7 +1,7 @@
-"""Every query of the dashboard, answered by a real Prometheus that has scraped a day with every kind of trouble.
+"""Every query of the dashboards, answered by a real Prometheus that has scraped a day with every kind of trouble.
 
-The hours before the scrapes are backfilled: windows of two hours are read. Scraped is as a user may: the exporter's
-/metrics, the targets that /sd lists, or, against advice, both.
+The hours before the scrapes are backfilled: windows of hours are read. Scraped is as a user may: the exporter's
+/metrics, the targets that /sd lists, both against advice, or two replicas whose targets differ in one more label.
 """
 
 from __future__ import annotations
@@ -10,50 +10,68 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from grafana import queries
-from grafana.rows.history import NEWEST
-from grafana.rows.jobs import SLOWEST
-from grafana.rows.trouble import CLUSTERS_DOWN
-from tests.grafana.reading import QUERIES, STEP, VARIABLES, Query, filled, selectors_of_variables
+from exporter.model import State
+from grafana import imports, queries, shared
+from grafana.queries import ALL_JOBS
+from grafana.tables import IMPORT_JOB
+from tests.grafana.reading import ALL, BOARDS, QUERIES, STEP, VARIABLE_QUERIES, Query, filled, title
 from tests.grafana.scenario import SELF_HOSTED, ZILLIZ_CLOUD, everything
 from tests.support.feed import EXPORTER_INSTANCE, JOB, Feed, FeedServer
 from tests.support.prometheus import Prometheus, Sample
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("prometheus", "promtool")]
 
-HISTORY = 2.7 * 3600
-BACKFILLED_EVERY = 60
-ALL = {"job": ".+", "instance": ".+", "cluster_id": ".+", "collection": ".*", "state": ".+", "job_id": ".+"}
+HISTORY = 6.5 * 3600
+BACKFILLED_EVERY = 120
+RUNNING_JOB = "job-02ab4cd6ef81kq7z0021"
+FAILED_JOB = "job-02ab4cd6ef81kq7z0022"
+STALLED_JOB = "job-02ab4cd6ef81kq7z0019"
+ONE = {**ALL, "cluster_id": ZILLIZ_CLOUD, "job_id": RUNNING_JOB}
 
-WORDS = {
-    "Failed": 2,
+TROUBLES = {
+    "Failed": 3,
+    "Vanished": 1,
     "Unreadable": 1,
-    "Vanished": 2,
-    "Stalled": 1,
+    "Stalled": 2,
+    "Pending": 1,
     "Uncommitted": 1,
-    "Importing": 5,
-    "Pending": 2,
-    "Completed": 8,
-    "Expired": 1,
-    "Unknown": 1,
+    "Not found": 1,
 }
-"""How many jobs of the scenario the table must show under each word of its State column."""
+"""How many jobs of the scenario the table *Needs attention* must show under each word."""
 
-SHAPES = {"metrics": ("metrics",), "sd": ("sd",), "both": ("metrics", "sd")}
+STATES = {State.IMPORTING: 6, State.PENDING: 3, State.UNCOMMITTED: 2, State.UNKNOWN: 1}
+"""How many the table *Running* must show in each state."""
+
+COMPLETED, ENDED = 8, 12
+
+SHAPES = {"metrics": ("metrics",), "sd": ("sd",), "both": ("metrics", "sd"), "replicas": ("metrics", "replica")}
+NOTHING_OF_THE_KIND = (
+    "Firing alerts",
+    "What is wrong",
+    "absent(",
+    "annotation",
+    "Duration",
+    "Import job: Files, worst first D",
+)
+"""No alert is evaluated here, something is scraped, and the one job runs without trouble."""
 
 
-def scrape(shape: str, address: str) -> list[dict[str, object]]:
+def scrape(shape: str, address: str) -> list[dict[str, Any]]:
     """Scrape configuration as the documentation gives it: the whole of /metrics, or what /sd would list."""
 
-    def target(path: str, instance: str, **params: str) -> dict[str, object]:
+    def target(path: str, instance: str, **params: str) -> dict[str, Any]:
         asked = {f"__param_{name}": value for name, value in params.items()}
         return {"targets": [address], "labels": {"__metrics_path__": path, "instance": instance, **asked}}
 
     if shape == "metrics":
         return [target("/metrics", EXPORTER_INSTANCE)]
+    if shape == "replica":
+        (other,) = scrape("metrics", address)
+        return [{**other, "labels": {**other["labels"], "kubernetes_pod_name": "exporter-1"}}]
     clusters = [target("/probe", cluster, target=cluster) for cluster in (ZILLIZ_CLOUD, SELF_HOSTED)]
     return [*clusters, target("/metrics", f"{EXPORTER_INSTANCE}-own", scope="exporter")]
 
@@ -78,9 +96,9 @@ class Watched:
         (sample,) = self.ask(expr, **chosen)
         return sample.value
 
-    def ids(self, variable: str) -> str:
-        """What a hidden variable sends: the job ids that its query found."""
-        query = next(query for query in QUERIES if query.where == f"variable {variable}")
+    def newest(self) -> str:
+        """What the hidden variable sends: the job ids that its query found."""
+        query = next(query for query in QUERIES if query.where.endswith("variable newest"))
         return "|".join(sorted({sample.labels["job_id"] for sample in self.ask(query.expr)}))
 
 
@@ -90,7 +108,8 @@ def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     now = time.time()
     feed = Feed(everything(), start=now - HISTORY, end=now)
     for shape in SHAPES[request.param]:
-        backfill(feed, shape, directory)
+        if shape != "replica":
+            backfill(feed, shape, directory)
     with FeedServer(feed) as server:
         targets = [target for shape in SHAPES[request.param] for target in scrape(shape, server.address)]
         config = {
@@ -98,7 +117,7 @@ def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             "scrape_configs": [{"job_name": JOB, "static_configs": targets}],
         }
         with Prometheus(config, directory) as prometheus:
-            prometheus.wait_until(f"sum(up{{job='{JOB}'}} and scrape_samples_scraped > 0) == {len(targets)}")
+            prometheus.wait_until(f"count(up{{job='{JOB}'}} and scrape_samples_scraped > 0) == {len(targets)}")
             yield Watched(prometheus, now - HISTORY, now)
 
 
@@ -111,99 +130,170 @@ def backfill(feed: Feed, shape: str, directory: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.where)
+@pytest.mark.parametrize("query", QUERIES, ids=title)
 def test_query_returns_data(watched: Watched, query: Query) -> None:
-    chosen = {name: watched.ids(name) for name in ("newest", "slowest") if f"${name}" in query.expr}
+    chosen = ONE if query.board == IMPORT_JOB else {**ALL, "newest": watched.newest()}
+    expr = filled(query.expr, chosen)
     if query.over_time:
-        expr = filled(query.expr, {**ALL, **chosen})
         last = str(time.time())
         reply = watched.prometheus.api("query_range", query=expr, start=str(watched.begins), end=last, step=str(STEP))
-        assert reply["result"]
+        found = bool(reply["result"])
     else:
-        assert watched.ask(query.expr, **chosen)
+        found = bool(watched.prometheus.query(expr))
+    expected = not any(each in query.where + query.expr for each in NOTHING_OF_THE_KIND)
+    assert found or not expected
 
 
-@pytest.mark.parametrize("query", selectors_of_variables(), ids=lambda query: query.where)
+@pytest.mark.parametrize("query", VARIABLE_QUERIES, ids=title)
 def test_variable_finds_values(watched: Watched, query: Query) -> None:
-    assert watched.prometheus.api("series", **{"match[]": filled(query.expr, ALL)})
+    assert watched.prometheus.api("series", **{"match[]": filled(query.expr, ONE)})
 
 
-def test_table_has_each_job_once_under_its_word_the_worst_ranked_highest(watched: Watched) -> None:
-    rows = watched.ask(queries.RANKED)
-    assert len({row.labels["job_id"] for row in rows}) == len(rows) == sum(WORDS.values())
-    assert {word: sum(row.labels["state"] == word for row in rows) for word in WORDS} == WORDS
-    ranks = {row.labels["state"]: row.value for row in rows}
-    assert sorted(ranks, key=lambda word: -ranks[word]) == list(queries.CONDITIONS)
+def jobs(samples: list[Sample]) -> list[str]:
+    return sorted(sample.labels["job_id"] for sample in samples)
 
 
-@pytest.mark.parametrize("word", ["Failed", "Stalled", "Unreadable", "Vanished", "Uncommitted", "Pending", "Completed"])
-def test_figure_counts_each_job_once_and_the_table_filtered_by_its_link_lists_as_many(
-    watched: Watched, word: str
-) -> None:
-    assert watched.number(queries.tally(queries.CONDITIONS[word])) == WORDS[word]
-    assert {row.labels["state"] for row in watched.ask(queries.RANKED, state=word)} == {word}
-    assert len(watched.ask(queries.RANKED, state=word)) == WORDS[word]
+@pytest.mark.parametrize("trouble", queries.TROUBLES, ids=lambda trouble: trouble.word)
+def test_each_job_in_trouble_is_listed_once_and_counted_once(watched: Watched, trouble: queries.Trouble) -> None:
+    found = jobs(watched.ask(trouble.jobs(ALL_JOBS)))
+    assert len(set(found)) == len(found) == TROUBLES[trouble.word]
+    assert watched.number(queries.tally(trouble.jobs(ALL_JOBS))) == TROUBLES[trouble.word]
 
 
-def test_importing_counts_the_stalled_job_too(watched: Watched) -> None:
-    assert watched.number(queries.tally(queries.IMPORTING)) == WORDS["Importing"] + WORDS["Stalled"]
+def test_a_job_in_trouble_has_one_reason_one_time_and_one_database(watched: Watched) -> None:
+    for trouble in queries.TROUBLES:
+        for job in jobs(watched.ask(trouble.jobs(ALL_JOBS))):
+            for column in (queries.reason, queries.since, queries.database):
+                assert len(watched.ask(column(ALL_JOBS), job_id=job)) == 1, (trouble.word, job, column)
 
 
-def test_several_states_may_be_chosen(watched: Watched) -> None:
-    rows = watched.ask(queries.RANKED, state="(Failed|Pending)")
-    assert len(rows) == WORDS["Failed"] + WORDS["Pending"]
+def test_reasons_are_those_of_the_api_else_the_state_else_the_error(watched: Watched) -> None:
+    reasons = {sample.labels["job_id"]: sample.labels["reason"] for sample in watched.ask(queries.reason(ALL_JOBS))}
+    assert reasons[FAILED_JOB].startswith("field 'embedding' has dim 768")
+    assert reasons[STALLED_JOB] == "Importing"
+    assert reasons["job-02ab4cd6ef81kq7z0020"] == "timeout"
+    assert reasons["448761313698322013"] == "vanished"
+
+
+def test_an_aborted_job_needs_no_attention_and_is_finished(watched: Watched) -> None:
+    aborted = "448761313698322016"
+    assert not watched.ask(queries.failed(ALL_JOBS), job_id=aborted)
+    assert jobs(watched.ask(queries.finished(ALL_JOBS))).count(aborted) == 1
+
+
+def test_a_failure_is_still_listed_after_its_series_have_gone(watched: Watched) -> None:
+    later = watched.ends + 3600
+    assert len(watched.ask_at(later, queries.failed(ALL_JOBS))) == TROUBLES["Failed"]
+    assert {sample.labels["reason"] for sample in watched.ask_at(later, queries.reason(ALL_JOBS))}
+
+
+def test_running_lists_each_unfinished_job_once(watched: Watched) -> None:
+    rows = watched.ask(queries.running(ALL_JOBS))
+    assert len(set(jobs(rows))) == len(rows) == sum(STATES.values())
+    assert {state: sum(row.labels["state"] == state for row in rows) for state in STATES} == STATES
+    assert all("db_name" in row.labels for row in rows)
+
+
+@pytest.mark.parametrize("state", [State.IMPORTING, State.PENDING, State.UNCOMMITTED])
+def test_figure_counts_each_job_once(watched: Watched, state: State) -> None:
+    assert watched.number(queries.tally(queries.in_state(state, ALL_JOBS))) == STATES[state]
+
+
+def test_tables_obey_the_filter_of_states(watched: Watched) -> None:
+    assert len(watched.ask(queries.running(ALL_JOBS), state="(Pending|Failed)")) == STATES[State.PENDING]
+    assert len(watched.ask(queries.failed(ALL_JOBS), state="(Pending|Failed)")) == TROUBLES["Failed"]
+    assert not watched.ask(queries.stalled(ALL_JOBS), state="(Pending|Failed)")
+    assert len(watched.ask(queries.finished(ALL_JOBS), state="Completed")) == COMPLETED
 
 
 def test_choosing_one_job_leaves_one_row_and_zeros(watched: Watched) -> None:
-    chosen = {"job_id": "job-02ab4cd6ef81kq7z0021"}
-    assert [row.labels["state"] for row in watched.ask(queries.RANKED, **chosen)] == ["Importing"]
-    assert watched.number(queries.tally(queries.CONDITIONS["Failed"]), **chosen) == 0
-    assert watched.number(queries.tally(queries.IMPORTING), **chosen) == 1
-    assert len(watched.ask(queries.WORST_FILES, **chosen)) == 12
+    assert len(watched.ask(queries.running(ALL_JOBS), job_id=RUNNING_JOB)) == 1
+    assert watched.number(queries.tally(queries.failed(ALL_JOBS)), job_id=RUNNING_JOB) == 0
+    assert watched.number(queries.tally(queries.in_state(State.IMPORTING, ALL_JOBS)), job_id=RUNNING_JOB) == 1
+    assert len(watched.ask(shared.worst_files(ALL_JOBS), job_id=RUNNING_JOB)) == 12
+
+
+def test_files_are_listed_once_the_worst_first(watched: Watched) -> None:
+    rows = watched.ask(shared.file_rows(ALL_JOBS))
+    assert len({row.labels["file_name"] for row in rows}) == len(rows)
+    ranks = [row.value for row in rows]
+    assert ranks == sorted(ranks)
+    assert {row.labels["state"] for row in rows if row.value < 0} == {State.FAILED}
 
 
 def test_estimates_agree_with_the_course_of_the_job(watched: Watched) -> None:
-    """3.1 hours in all, begun 2.2 hours ago less a minute of waiting, 96 GB in 24 million rows; in whole percents."""
-    chosen = {"job_id": "job-02ab4cd6ef81kq7z0021"}
+    """3.1 hours in all, begun 2.2 hours ago less a minute of waiting, 96 GB; in whole percents."""
     whole = 3.1 * 3600
-    assert watched.number(queries.REMAINING, **chosen) == pytest.approx(whole - 2.2 * 3600 + 60, rel=0.2)
-    assert watched.number(queries.BYTES_PER_SECOND, **chosen) == pytest.approx(96e9 / whole, rel=0.2)
-    assert watched.number(queries.ROWS_PER_SECOND, **chosen) == pytest.approx(2.4e7 / whole, rel=0.2)
+    chosen = {"job_id": RUNNING_JOB}
+    assert watched.number(queries.remaining(ALL_JOBS), **chosen) == pytest.approx(whole - 2.2 * 3600 + 60, rel=0.2)
+    assert watched.number(queries.bytes_per_second(ALL_JOBS), **chosen) == pytest.approx(96e9 / whole, rel=0.2)
+    assert watched.number(queries.age(ALL_JOBS), **chosen) == pytest.approx(2.2 * 3600, rel=0.05)
 
 
 def test_a_job_that_stands_still_or_is_over_has_no_estimate(watched: Watched) -> None:
-    estimated = {sample.labels["job_id"] for sample in watched.ask(queries.REMAINING)}
-    assert len(estimated) == WORDS["Importing"]
-    assert "job-02ab4cd6ef81kq7z0019" not in estimated
+    estimated = jobs(watched.ask(queries.remaining(ALL_JOBS)))
+    assert len(estimated) == STATES[State.IMPORTING] - 1
+    assert STALLED_JOB not in estimated
+
+
+def test_a_finished_job_has_a_duration(watched: Watched) -> None:
+    """An hour of importing, of which the job made 62 percent before it failed, and a minute of waiting."""
+    duration = watched.number(queries.duration(ALL_JOBS), job_id=FAILED_JOB)
+    assert duration == pytest.approx(0.62 * 0.9 * 3600 + 60, rel=0.02)
+
+
+def graph(watched: Watched, name: str, collection: str = ".*") -> dict[tuple[str, ...], float]:
+    """The last point of each series of the overview's graph `name`."""
+    query = next(query for query in QUERIES if query.where == f"Zilliz / Imports: {name} A")
+    samples = watched.ask(query.expr, collection=collection)
+    return {tuple(sample.labels.values()): sample.value for sample in samples}
+
+
+def test_graphs_over_all_jobs_count_each_once(watched: Watched) -> None:
+    assert graph(watched, "Imports by state") == {
+        (State.COMPLETED,): COMPLETED,
+        (State.FAILED,): ENDED - COMPLETED,
+        **{(state,): number for state, number in STATES.items()},
+    }
+    speed = graph(watched, "Bytes per second", "product_vectors")
+    assert speed == {(ZILLIZ_CLOUD, "product_vectors"): pytest.approx(96e9 / 3.1 / 3600, rel=0.25)}
 
 
 def test_graphs_of_single_jobs_are_bounded(watched: Watched) -> None:
-    assert len(watched.ids("newest").split("|")) == NEWEST
-    assert len(watched.ids("slowest").split("|")) == WORDS["Importing"] + WORDS["Stalled"] <= SLOWEST
+    assert len(watched.newest().split("|")) == imports.NEWEST
 
 
 def test_hidden_variable_without_a_job_selects_nothing(watched: Watched) -> None:
-    assert not watched.ask(queries.STATE_NUMBER, newest="")
-    assert not watched.ask(queries.STATE_NUMBER, newest="()")
+    newest = next(query for query in QUERIES if "newest imports" in query.where)
+    assert not watched.ask(newest.expr, newest="")
+    assert not watched.ask(newest.expr, newest="()")
 
 
-def test_no_figure_is_calm_where_nothing_was_scraped(watched: Watched) -> None:
-    before = watched.begins - 7200
-    for word in queries.CONDITIONS:
-        assert not watched.ask_at(before, queries.tally(queries.CONDITIONS[word]))
-    assert not watched.ask_at(before, CLUSTERS_DOWN)
+FIGURES = [query for query in QUERIES if query.where.split(": ")[1] in {f"{each} A" for each in (*TROUBLES, *STATES)}]
 
 
-def test_clusters_are_down_when_their_exporter_is_gone(watched: Watched) -> None:
-    later = time.time() + 600
-    assert [sample.value for sample in watched.ask_at(later, CLUSTERS_DOWN)] == [2]
-    assert not watched.ask_at(later, queries.tally(queries.CONDITIONS["Vanished"]))
+@pytest.mark.parametrize("query", FIGURES, ids=title)
+def test_no_figure_is_calm_where_nothing_was_scraped(watched: Watched, query: Query) -> None:
+    assert not watched.ask_at(watched.begins - 7200, query.expr)
+    assert not watched.ask_at(watched.ends + 3600, query.expr)
+
+
+def test_the_tables_say_so_where_nothing_was_scraped(watched: Watched) -> None:
+    (row,) = watched.ask_at(watched.begins - 7200, shared.trouble_rows(ALL_JOBS)[0])
+    assert row.labels["state"] == "zillizimportexporterabsent"
+    assert not watched.ask(shared.trouble_rows(ALL_JOBS)[0])
+
+
+def test_clusters_are_down_when_nobody_scrapes_them(watched: Watched) -> None:
+    later = watched.ends + 600
+    assert len(watched.ask_at(later, queries.CLUSTERS_DOWN)) == 2
+    assert not watched.ask_at(later, queries.vanished(ALL_JOBS))
 
 
 def test_clusters_are_up_while_they_answer(watched: Watched) -> None:
-    assert watched.number(CLUSTERS_DOWN) == 0
+    assert watched.number(queries.tally(queries.CLUSTERS_DOWN)) == 0
 
 
 def test_page_filters_by_as_many_variables_as_it_shows() -> None:
-    shown = {variable["name"] for variable in VARIABLES if variable.get("hide", 0) == 0}
+    shown = {each["name"] for each in BOARDS["zilliz-imports"].variables if each.get("hide", 0) == 0}
     assert shown == {*ALL, "datasource"}

@@ -101,9 +101,10 @@ class Night:
         assert now is not None
         identity = {"cluster_id": cluster_id, "job_id": job.job_id}
         of_job = {**identity, "collection_name": job.collection_name}
+        file_name = job.files[0].paths[0] if job.files else ""
         found = {
             "job_up": {labels(**identity): 1.0},
-            "job_info": {labels(**of_job, db_name="", source="config"): 1.0},
+            "job_info": {labels(**of_job, db_name="", file_name=file_name, source="config"): 1.0},
             **self._of_job(now, of_job),
         }
         for file in now.files:
@@ -124,7 +125,7 @@ class Night:
             "job_files_omitted": {labels(**of_job): 0.0},
         }
         if failed:
-            found["job_failure_info"] = {labels(**of_job, reason=now.reason): 1.0}
+            found["job_failure_info"] = {labels(**of_job, cause="schema", reason=now.reason): 1.0}
         else:
             found["job_imported_rows"] = {labels(**of_job): float(now.imported_rows)}
         if now.completed_at is not None:

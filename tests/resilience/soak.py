@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from resource import getpagesize
-from typing import Any
+from typing import Any, cast
 
+from exporter.api.client import ImportApi
 from exporter.api.errors import (
     ApiError,
     AuthError,
@@ -28,10 +29,10 @@ from exporter.api.errors import (
     PayloadError,
     TlsError,
 )
+from exporter.collector.clock import Clock
 from exporter.config.load import Loader
-from exporter.log import ChangeLog
+from exporter.log import FailureLog
 from exporter.model import File, Job, ListedJob, ListPage, State
-from exporter.watch.settings import Clock
 from tests.support.logs import captured_logs
 from tests.support.process import descriptors, threads
 from tests.support.program import wait_for
@@ -47,6 +48,8 @@ KNOWN = 3600.0
 """For how long after its begin the API knows a job."""
 PERIOD = 240
 """Scrapes after which the same things happen again, to other jobs."""
+THREADS = 5
+"""The main thread, the loop's, the one that renders, and those of the two calls that are made at once."""
 ERRORS: tuple[type[ApiError], ...] = (
     AuthError,
     CallTimeoutError,
@@ -67,6 +70,7 @@ class Held:
     blocks: int
     rss: int
     descriptors: int
+    threads: int
 
 
 class World:
@@ -191,11 +195,11 @@ def course(world: World, rig: Rig, document: dict[str, Any]) -> Iterator[int]:
 
 
 def held(scrape: int) -> Held:
-    """Look, once the threads of the last scrape have ended."""
-    wait_for("threads to end", lambda: threads() == ["MainThread"])
+    """Look, once the threads that serve no configuration any more have ended."""
     gc.collect()
+    wait_for("threads to end", lambda: len(threads()) <= THREADS)
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * getpagesize()
-    return Held(scrape, sys.getallocatedblocks(), resident, descriptors())
+    return Held(scrape, sys.getallocatedblocks(), resident, descriptors(), len(threads()))
 
 
 def tell(look: Held) -> None:
@@ -207,11 +211,11 @@ def main() -> None:
     """Run it."""
     world = World()
     document = configuration(world)
-    changes = ChangeLog(clock=world.clock.monotonic)
-    tell(held(0))
+    changes = FailureLog(clock=world.clock.monotonic)
     with captured_logs("error") as log:
         loader = Loader.from_mapping(document)
-        rig = Rig(loader, clock=world.clock, make_api=lambda settings, own: Api(world), changes=changes)
+        rig = Rig(loader, clock=world.clock, make_api=lambda *_: cast("ImportApi", Api(world)), changes=changes)
+        tell(held(0))
         for number in course(world, rig, document):
             log.seek(0)
             log.truncate()

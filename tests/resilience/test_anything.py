@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.api.client import ImportApi
 from exporter.api.parse import job_from, list_page_from
 from exporter.api.verdict import reply_data
 from exporter.model import Job, ListPage
@@ -121,7 +122,7 @@ Course = list[tuple[tuple[Any, Any, Any], Any]]
 @given(st.lists(st.tuples(st.tuples(*[replies(JOBS)] * 3), replies(LISTS)), min_size=1, max_size=3))
 def test_a_course_of_any_replies_is_exposed_validly(config: dict[str, Any], course: Course) -> None:
     oracle = Oracle()
-    with Rig(config, make_api=lambda settings, own: oracle) as rig:
+    with Rig(config, make_api=lambda *_: cast("ImportApi", oracle)) as rig:
         for jobs, listed in course:
             oracle.jobs = dict(zip(WATCHED, jobs, strict=True))
             oracle.list = listed

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from exporter.log import ChangeLog, Format
+from exporter.log import FailureLog, Format
 from tests.resilience.faults import FAULTS, code
 from tests.resilience.night import VICTIMS, Night
 from tests.support.logs import captured_logs
@@ -19,6 +19,7 @@ NASTY = code(5, "a\x1b[31m\nts=1 level=error\r\0\x07\x9b\u202e\u2028\ud800 end")
 INTERVAL = 600.0
 HOURS = 2.0
 SCRAPES_PER_INTERVAL = 10
+AT_THE_START = ("Configuration loaded", "First usable answer of the import API")
 
 
 class Time:
@@ -32,11 +33,11 @@ class Time:
 
 
 def night_of(night: Night, *faults: Respond, log_format: Format = "json", jobs: tuple[str, ...] = VICTIMS) -> list[str]:
-    """The lines of a night in which these faults take turns, and of the morning after."""
+    """The lines of a night in which these faults take turns, and of the morning after; not those of the start."""
     clock = Time()
     with (
         captured_logs("info", log_format) as log,
-        Rig(night.config(), changes=ChangeLog(interval=INTERVAL, clock=clock)) as rig,
+        Rig(night.config(), changes=FailureLog(interval=INTERVAL, clock=clock)) as rig,
     ):
         for number in range(int(HOURS * 3600 / INTERVAL * SCRAPES_PER_INTERVAL)):
             night.api.faults.clear()
@@ -46,11 +47,16 @@ def night_of(night: Night, *faults: Respond, log_format: Format = "json", jobs: 
         night.api.faults.clear()
         clock.now += INTERVAL
         rig.text()
-    return log.getvalue().split("\n")[:-1]
+    lines = log.getvalue().split("\n")[:-1]
+    return [line for line in lines if not any(message in line for message in AT_THE_START)]
 
 
 def events(lines: list[str]) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in lines]
+    """What the log says of calls; that the job that is broken has failed is said once."""
+    found = [json.loads(line) for line in lines]
+    (failed,) = [event for event in found if event["msg"] == "Import failed"]
+    found.remove(failed)
+    return found
 
 
 def test_a_steady_trouble_with_a_job_is_told_at_its_begin_its_end_and_once_in_an_interval(plain: Night) -> None:

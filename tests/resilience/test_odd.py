@@ -136,7 +136,7 @@ STATES = {
     "list": (["Importing"], State.UNKNOWN),
     "number": (7, State.UNKNOWN),
     "control characters": ("\x1b[2J\n\x00", State.UNKNOWN),
-    "null": (None, State.PENDING),
+    "null": (None, State.IMPORTING),
     "empty": ("", State.PENDING),
     "other case": ("IMPORTING", State.IMPORTING),
     "prefixed": ("ImportRunning", State.IMPORTING),
@@ -213,14 +213,14 @@ ODD: dict[str, Odd] = {
     "jobId an object": Odd(data(jobId={}), {"job_progress_ratio": one(0.4)}),
     "reason of 100,000 characters": Odd(
         data(state="Failed", reason="why " * 25_000),
-        {"job_failure_info": {(("why " * 50)[:199].rstrip(" ") + "…",): 1.0}},
+        {"job_failure_info": {("other", ("why " * 64)[:255] + "…" + ("why " * 64)[1:255]): 1.0}},
     ),
     "reason an object": Odd(
-        data(state="Failed", reason={"why": ["x"]}), {"job_failure_info": {('{"why": ["x"]}',): 1.0}}
+        data(state="Failed", reason={"why": ["x"]}), {"job_failure_info": {("other", '{"why": ["x"]}'): 1.0}}
     ),
     "reason with a pre-signed URL": Odd(
         data(state="Failed", reason="no such key: https://u:p@host/a?X-Amz-Signature=secret, giving up"),
-        {"job_failure_info": {("no such key: https://host/a giving up",): 1.0}},
+        {"job_failure_info": {("storage", "no such key: https://host/a giving up"): 1.0}},
     ),
     "code 200": Odd(lambda body: body.replace(b'"code":0', b'"code":200'), {"job_progress_ratio": one(0.4)}),
     "code 0 as string": Odd(lambda body: body.replace(b'"code":0', b'"code":"0"'), {"job_progress_ratio": one(0.4)}),

@@ -117,18 +117,16 @@ def test_a_name_that_does_not_exist(night: Night, monkeypatch: pytest.MonkeyPatc
     assert "resolving the host name" in log
 
 
-def asking_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == f"ask-{OTHER}"]
+def calling_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith(f"api-{OTHER}")]
 
 
-def test_workers_stuck_in_name_resolution_are_bounded_and_scrapes_go_on(
+def test_threads_stuck_in_name_resolution_are_bounded_and_scrapes_go_on(
     plain: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released = threading.Event()
-    stuck = threading.Semaphore(0)
 
     def hang() -> object:
-        stuck.release()
         released.wait()
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
@@ -139,18 +137,14 @@ def test_workers_stuck_in_name_resolution_are_bounded_and_scrapes_go_on(
         for _ in range(4):
             exposed = rig.scrape("1")
             assert_down(exposed, ErrorClass.TIMEOUT, OTHER)
-            assert len(asking_threads()) <= 2
+            assert 1 <= len(calling_threads()) <= 2
             plain.api.clock.advance(7)
-        target = rig.backend._fleet.configured.named(OTHER)
-        assert target is not None
-        assert target.watch.late_calls == len(asking_threads()) >= 1
-        threads = asking_threads()
         released.set()
-        for thread in threads:
-            thread.join(10)
-        assert asking_threads() == []
-        assert target.watch.late_calls == 0
         plain.assert_exact(rig.scrape())
+        threads = calling_threads()
+    for thread in threads:
+        thread.join(10)
+    assert calling_threads() == []
 
 
 def script(first: bytes, then: bytes | None, *, after_request: bool = True) -> Callable[[Conversation], None]:

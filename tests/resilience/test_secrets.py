@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-import time
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,9 +17,10 @@ import requests
 import yaml
 
 from exporter import cli
-from exporter.api.deadline import Deadline
+from exporter.api.attempt import Attempt
 from exporter.api.errors import ApiError
 from exporter.config.load import ConfigError, Loader
+from exporter.flags import parse
 from tests.resilience.night import JOBS, VICTIMS, Night
 from tests.resilience.test_origin import closed_port
 from tests.support.exporter import Exporter
@@ -128,7 +129,8 @@ def test_a_run_with_failures_shows_the_key_nowhere(
         assert "clusters[0].apikey" in refused.text
         assert_silent(refused.text)
         assert_silent(Path(f"/proc/{exporter.pid}/cmdline").read_text())
-        log = exporter.log.read_text()
+    # Only then is all of it written.
+    log = exporter.log.read_text()
     assert "Reload failed" in log
     assert "level" in log
     assert_silent(log)
@@ -193,7 +195,7 @@ def test_a_check_of_a_wrong_configuration_shows_no_value(
 ) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(f"clusters:\n  - cluster_id: c\n    {SPELLINGS[spelling].format(canary=PLAIN_CANARY)}\n")
-    assert cli.main([f"--config.file={path}", "--config.check", "--log.level=debug"]) == 1
+    assert cli.check(parse([f"--config.file={path}", "--log.level=debug"])) == 1
     output = capsys.readouterr()
     assert output.err.startswith("zilliz-import-exporter: ")
     assert_silent(output.out + output.err)
@@ -210,12 +212,10 @@ def test_neither_representations_nor_tracebacks_hold_the_key(plain: Night) -> No
         log = stack.enter_context(captured_logs())
         rig = stack.enter_context(Rig(config))
         rig.scrape("5")
-        configured = rig.backend._fleet.configured
-        assert_silent(f"{configured!r} {rig.backend.status()!r}")
-        target = configured.named(CLUSTER)
-        assert target is not None
+        jobs = rig.backend.jobs(CLUSTER)
+        assert_silent(f"{jobs.settings!r} {jobs.endpoint!r} {rig.backend.status()!r}")
         with pytest.raises(ApiError) as raised:
-            target.api.progress(VICTIMS[0], Deadline(time.monotonic() + 5))
+            jobs.endpoint.api.progress(VICTIMS[0], Attempt())
         assert raised.value.__context__ is None
         assert_silent("".join(traceback.format_exception(raised.value)))
     assert_silent(log.getvalue())
@@ -226,9 +226,11 @@ def test_no_exception_of_a_call_holds_the_key(night: Night, behaviour: Behaviour
     night.api.cloud.keys = {CANARY.encode().decode("latin-1")}
     night.api.faults.inject(behaviour)
     with Rig(night.config(night.cluster(api_key=CANARY))) as rig:
-        target = rig.backend._fleet.configured.named(CLUSTER)
-        assert target is not None
-        outcome = target.api.explain(VICTIMS[0], Deadline(time.monotonic() + 20))
+        attempt = Attempt()
+        timer = threading.Timer(20, attempt.abort)
+        timer.start()
+        outcome = rig.backend.jobs(CLUSTER).endpoint.api.explain(VICTIMS[0], attempt)
+        timer.cancel()
         assert_silent(repr(outcome))
         if isinstance(outcome.outcome, ApiError):
             assert outcome.outcome.__context__ is None

@@ -14,7 +14,7 @@ from statistics import fmean
 
 from tests.resilience.faults import FAULTS
 from tests.resilience.night import JOBS, VICTIMS, Night
-from tests.resilience.soak import PERIOD, SCRAPES, Held
+from tests.resilience.soak import PERIOD, SCRAPES, THREADS, Held
 from tests.support.logs import captured_logs
 from tests.support.process import descriptors, threads
 from tests.support.program import wait_for
@@ -24,6 +24,8 @@ WARM_UP = 2000
 FEW = 4
 """So many looks are averaged."""
 CONCURRENCY = 8
+RENDERING = 1
+"""The one thread that renders."""
 DESCRIPTORS = 3
 """Of one kept connection: the server's, the client's, and the one by which a late call is shut down."""
 
@@ -40,12 +42,14 @@ def test_memory_threads_and_descriptors_are_flat_over_10_000_scrapes() -> None:
     assert blocks[1] <= 1.1 * blocks[0]
     assert fmean(look.rss for look in last) <= 1.1 * fmean(look.rss for look in first)
     assert {look.descriptors for look in looks} == {before.descriptors}
+    assert max(look.threads for look in looks) <= THREADS
 
 
 def test_connections_and_threads_are_bounded_whatever_fails_and_gone_at_the_end(night: Night) -> None:
     names = [name for name, fault in FAULTS.items() if fault.error != "rate_limited"]
     before = descriptors()
     with captured_logs(), Rig(night.config(night.cluster(concurrency=CONCURRENCY))) as rig:
+        idle, own = len(threads()), descriptors()
         for _ in range(3):
             for name in names:
                 night.api.faults.inject(FAULTS[name].behaviour, job_ids=VICTIMS)
@@ -53,7 +57,8 @@ def test_connections_and_threads_are_bounded_whatever_fails_and_gone_at_the_end(
                 night.api.faults.clear()
             night.api.drop_connections()
             night.assert_exact(rig.scrape(), JOBS)
-            wait_for("threads to end", lambda: threads() == ["MainThread"])
-            assert descriptors() <= before + DESCRIPTORS * CONCURRENCY
+            assert len(threads()) <= idle + CONCURRENCY + RENDERING
+            assert descriptors() <= own + DESCRIPTORS * CONCURRENCY
+    wait_for("threads to end", lambda: threads() == ["MainThread"])
     wait_for("connections to end", lambda: night.api.connections_open == 0)
     assert descriptors() == before

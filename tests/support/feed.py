@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -32,7 +33,7 @@ class Course:
     """What becomes of one job. Times are seconds, `begins` counts from the end of the feed and is negative.
 
     A job that ends as Importing stands still at `stops_at` (a ratio), one that ends as Failed fails there.
-    `silent` is why it cannot be read for the last `silent_for` seconds; `gone_for` is since when it is not watched.
+    `silent` is the class of the error that keeps it from being read for the last `silent_for` seconds.
     """
 
     cluster_id: str
@@ -48,10 +49,16 @@ class Course:
     rows: float = 1e6
     files: int = 4
     reason: str = ""
+    cause: str = "other"
     source: Source = Source.DISCOVERY
-    silent: ErrorClass | None = None
+    db_name: str = "default"
+    silent: str = ""
     silent_for: float = 0.0
-    gone_for: float = 0.0
+
+    @property
+    def file_name(self) -> str:
+        """The job's own file, which only Zilliz Cloud names."""
+        return f"s3://lake/{self.collection}/{self.job_id}/" if self.job_id.startswith("job-") else ""
 
     def ratio(self, share: float) -> float:
         """Progress after this share of the duration, not yet stopped, not yet rounded."""
@@ -71,13 +78,20 @@ class Course:
             return State.FAILED, 0.0
         return self.ends, self.stops_at
 
+    def reached(self, ratio: float) -> float:
+        """Seconds of Importing until it reaches `ratio`."""
+        return next(share for share in (step / 1000 for step in range(1001)) if self.ratio(share) >= ratio) * self.takes
+
     @property
     def duration(self) -> float:
         """Seconds of Importing until it ends, or stands still."""
-        return (
-            next(share for share in (step / 1000 for step in range(1001)) if self.ratio(share) >= self.stops_at)
-            * self.takes
-        )
+        return self.reached(self.stops_at)
+
+    def changed(self, age: float) -> float:
+        """Age at which state or progress last changed."""
+        if age < self.pending:
+            return 0.0
+        return self.pending + min(self.duration, self.reached(_percent(self.at(age)[1])))
 
 
 def _percent(ratio: float) -> float:
@@ -100,22 +114,27 @@ class Feed:
         self.clusters = tuple(sorted({course.cluster_id for course in courses}))
 
     def job(self, course: Course, at: float) -> Iterator[Sample]:
-        """One job's gauges, none before it begins or after it left the watch."""
+        """One job's gauges, none before it begins."""
         age = at - self.end - course.begins
-        if age < 0 or self.end - at < course.gone_for:
+        if age < 0:
             return
         asked = {"cluster_id": course.cluster_id, "job_id": course.job_id}
         key = {**asked, "collection_name": course.collection}
-        silent = course.silent if self.end - at < course.silent_for else None
+        silent = course.silent if self.end - at < course.silent_for else ""
         first_seen = max(self.start, self.end + course.begins)
-        yield "job_info", {**key, "db_name": "default", "source": course.source}, 1
+        in_database = {**key, "db_name": course.db_name}
+        yield "job_info", {**in_database, "file_name": course.file_name, "source": course.source}, 1
         yield "job_first_seen_timestamp_seconds", asked, first_seen
-        yield "job_up", asked, float(silent is None)
-        yield "job_refreshed_timestamp_seconds", asked, at - 0.4 if silent is None else self.end - course.silent_for
-        if silent is not None:
-            yield "job_error", {**asked, "error": silent}, 1
+        yield "job_up", asked, float(not silent)
+        yield "job_refreshed_timestamp_seconds", asked, self.end - course.silent_for if silent else at - 0.4
+        if silent:
+            yield "job_error", {**in_database, "error": silent}, 1
             return
         state, ratio = course.at(age)
+        ended = self.end + course.begins + course.pending + course.duration
+        changed = ended if state.finished else max(first_seen, self.end + course.begins + course.changed(age))
+        yield "job_last_change_timestamp_seconds", {**in_database, "state": state}, changed
+        yield "job_created_timestamp_seconds", key, self.end + course.begins
         known = state not in {State.PENDING, State.FAILED}
         yield "job_progress_ratio", key, _percent(ratio)
         yield from _states("job_state", key, state)
@@ -123,10 +142,10 @@ class Feed:
         yield "job_rows", key, course.rows * known
         yield "job_imported_rows", key, math.floor(course.rows * ratio) * known
         yield "job_files_omitted", key, 0
-        if state.finished:
-            yield "job_completed_timestamp_seconds", key, self.end + course.begins + course.pending + course.duration
+        if state is State.COMPLETED:
+            yield "job_completed_timestamp_seconds", key, ended
         if state is State.FAILED and course.reason:
-            yield "job_failure_info", {**key, "reason": course.reason}, 1
+            yield "job_failure_info", {**key, "cause": course.cause, "reason": course.reason}, 1
         yield from self._files(course, key, state, ratio)
 
     def _files(self, course: Course, key: Mapping[str, str], state: State, ratio: float) -> Iterator[Sample]:
@@ -144,6 +163,9 @@ class Feed:
             yield "file_rows", labels, math.floor(rows)
             yield "file_imported_rows", labels, math.floor(rows * share)
             yield from _states("file_state", labels, own)
+            if own is State.FAILED and index == 1:
+                why = {"cause": "schema", "reason": "row group 7 ends early"}
+                yield "file_failure_info", {**labels, **why}, 1
             if own is State.COMPLETED:
                 began = self.end + course.begins + course.pending
                 ended = began + course.takes * min(1.0, (index + 2) / (course.files + 1))
@@ -160,6 +182,9 @@ class Feed:
         for source in Source:
             seen = [course for course in watched if course.source is source and course.begins <= at - self.end]
             yield "cluster_jobs", {**labels, "source": source}, len(seen)
+        states = [course.at(age)[0] for course in watched if (age := at - self.end - course.begins) >= 0]
+        for state in State:
+            yield "cluster_listed_jobs", {**labels, "state": state}, states.count(state)
         busy = sum(course.begins + course.takes > at - self.end for course in watched) / (1 + len(watched))
         yield "cluster_up", labels, 1
         yield "cluster_jobs_waiting", labels, max(0.0, math.floor(12 - (at - self.start) / 60))
@@ -169,6 +194,13 @@ class Feed:
     def own(self, at: float) -> Iterator[Sample]:
         """The exporter's own metrics: what ?scope=exporter shows."""
         up_for = at - self.start
+        finished: Counter[tuple[tuple[str, str], ...]] = Counter()
+        for course in self.courses:
+            for state in (State.COMPLETED, State.FAILED):
+                labels = {"cluster_id": course.cluster_id, "collection_name": course.collection, "state": state}
+                finished[tuple(labels.items())] += course.at(at - self.end - course.begins)[0] is state
+        for key, number in finished.items():
+            yield "jobs_finished_total", dict(key), number
         yield "exporter_build_info", {"version": "0.1.0"}, 1
         yield "exporter_config_last_reload_successful", {}, 1
         yield "exporter_config_last_reload_success_timestamp_seconds", {}, self.start

@@ -10,6 +10,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
+from typing import Self
 
 Script = Callable[["Conversation"], None]
 
@@ -96,7 +97,7 @@ class Hostile:
         """The base URL."""
         return f"{'https' if self._tls else 'http'}://{self.host}:{self.port}"
 
-    def __enter__(self) -> Hostile:
+    def __enter__(self) -> Self:
         self._start(self._accept)
         return self
 
@@ -169,12 +170,16 @@ def once(answer: bytes) -> Script:
 
 
 @contextlib.contextmanager
-def full_backlog() -> Iterator[int]:
+def full_backlog(host: str = "127.0.0.1") -> Iterator[int]:
     """Give a port at which connections are neither accepted nor refused: the client waits in `connect`."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as waiting:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with (
+        socket.create_server((host, 0), family=family, backlog=0) as listener,
+        contextlib.ExitStack() as waiting,
+    ):
         port: int = listener.getsockname()[1]
         for _ in range(4):
-            client = waiting.enter_context(socket.socket())
+            client = waiting.enter_context(socket.socket(family))
             client.setblocking(False)
-            client.connect_ex(("127.0.0.1", port))
+            client.connect_ex((host, port))
         yield port

@@ -18,7 +18,7 @@ def captured_logs(level: log.Level = "debug", format_: log.Format = "logfmt") ->
     handlers, root_level, hook, config = root.handlers[:], root.level, threading.excepthook, structlog.get_config()
     stream = io.StringIO()
     root.handlers[:] = []
-    log.configure(level, format_, stream)
+    log.configure(level, format_, stream.write)
     try:
         yield stream
     finally:

@@ -12,10 +12,6 @@ def descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir()) - 1
 
 
-# A test's simulated API; and the one thread that watches all calls, which ends a while after the last one.
-_LEFT_OUT = {"simulated-api", "api-watchdog"}
-
-
 def threads() -> list[str]:
-    """Names of the threads that run, apart from those that are there once for all calls."""
-    return sorted(thread.name for thread in threading.enumerate() if thread.name not in _LEFT_OUT)
+    """Names of the threads that run, apart from that of a test's simulated API."""
+    return sorted(thread.name for thread in threading.enumerate() if thread.name != "simulated-api")

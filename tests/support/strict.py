@@ -10,14 +10,18 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.exposition import Body
+from exporter.metrics.body import Body
 from exporter.model import ErrorClass, State
 
 PREFIX = "zilliz_import_"
 STATES = {str(state) for state in State}
 ERRORS = {str(error) for error in ErrorClass}
-# Those that differ from one scrape of the same jobs to the next.
-TIMES_OF_WATCHING = {"job_refreshed_timestamp_seconds", "job_first_seen_timestamp_seconds"}
+# Those that depend on when the jobs were scraped.
+TIMES_OF_WATCHING = {
+    "job_refreshed_timestamp_seconds",
+    "job_first_seen_timestamp_seconds",
+    "job_last_change_timestamp_seconds",
+}
 
 Labels = frozenset[tuple[str, str]]
 

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection, HTTPResponse
 from typing import Literal
 
-from exporter.web.connections import Limits
 from exporter.web.routes import Backend, Reloaded
 from exporter.web.server import Server, ServerSettings
 from exporter.web.status import Status
+from exporter.web.threads import in_thread
 
-QUICK = Limits(handshake=0.5, head=0.5, answer=0.5, idle=0.5, connections=50)
-"""Limits for tests that wait for a client to be dropped."""
+QUICK = ServerSettings(client_timeout=0.5)
+"""For tests that wait for a client to be dropped."""
 
-PATIENT = Limits(handshake=20, head=20, answer=20, idle=20, connections=200)
+PATIENT = ServerSettings(client_timeout=20)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class FakeBody:
 
 @dataclass
 class FakeBackend:
-    """Answers with what its fields say and records what it was asked; `before` is called in every scrape."""
+    """Answers with what its fields say and records what it was asked; each scrape calls `before` in a thread."""
 
     text: bytes = b"zilliz_import_job_progress_ratio 0.5\n"
     clusters: tuple[str, ...] = ("in01-a", "in01-b")
@@ -54,20 +54,24 @@ class FakeBackend:
     before: Callable[[], object] = lambda: None
     asked: list[tuple[object, ...]] = field(default_factory=list)
 
-    def metrics(self, timeout_header: str | None, scope: Literal["all", "exporter"]) -> FakeBody:
+    async def metrics(self, timeout_header: str | None, scope: Literal["all", "exporter"]) -> FakeBody:
         self.asked.append(("metrics", timeout_header, scope))
-        self.before()
+        await in_thread(self.before)
         return FakeBody(self.text)
 
-    def probe(self, target: str, job_id: str | None, timeout_header: str | None) -> FakeBody:
+    async def probe(self, target: str, job_id: str | None, timeout_header: str | None) -> FakeBody:
         self.asked.append(("probe", target, job_id, timeout_header))
-        self.before()
+        await in_thread(self.before)
         return FakeBody(self.text)
 
-    def probe_debug(self, target: str, job_id: str | None, timeout_header: str | None) -> str:
+    async def probe_debug(self, target: str, job_id: str | None, timeout_header: str | None) -> str:
         self.asked.append(("debug", target, job_id, timeout_header))
-        self.before()
+        await in_thread(self.before)
         return "POST /v2/vectordb/jobs/import/getProgress"
+
+    async def scrape(self, target: str) -> None:
+        self.asked.append(("scrape", target))
+        await in_thread(self.before)
 
     def status(self) -> Status:
         return self.page
@@ -75,7 +79,7 @@ class FakeBackend:
     def cluster_ids(self) -> Sequence[str]:
         return self.clusters
 
-    def reload(self) -> Reloaded:
+    async def reload(self) -> Reloaded:
         self.asked.append(("reload",))
         return self.reloaded
 
@@ -136,7 +140,7 @@ class Running:
 @contextmanager
 def running(backend: Backend, settings: ServerSettings | None = None) -> Iterator[Running]:
     """The server on a free port of the loopback, stopped at the end."""
-    chosen = settings or ServerSettings(limits=PATIENT)
+    chosen = settings or PATIENT
     if chosen.listen == (":10530",):
         chosen = replace(chosen, listen=("127.0.0.1:0",))
     started = threading.Event()

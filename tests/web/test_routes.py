@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
-from exporter.web.routes import Reloaded, UnknownClusterError
-from exporter.web.server import ServerSettings
+from exporter.collector.collector import UnknownClusterError
+from exporter.web.routes import Reloaded
 from exporter.web.urls import urls_from_flags
 from tests.web.backend import PATIENT, FakeBackend, FakeBody, running
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
-DEFAULT = ServerSettings(limits=PATIENT)
 
 
 def test_metrics_in_both_formats_plain_and_compressed() -> None:
@@ -30,6 +30,16 @@ def test_metrics_in_both_formats_plain_and_compressed() -> None:
         assert response.headers["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
         assert response.headers["Content-Encoding"] == "gzip"
         assert gzip.decompress(body) == backend.text + b"# EOF\n"
+
+
+def test_the_first_scrape_is_logged_with_who_made_it() -> None:
+    with capture_logs() as logs, running(FakeBackend()) as server:
+        server.get("/-/healthy", headers={"User-Agent": "kube-probe/1.33"})
+        server.get("/metrics", headers={"User-Agent": "Prometheus/3.5.0"})
+        server.get("/probe?target=in01-a", headers={"User-Agent": "vmagent"})
+    assert [(entry["path"], entry["user_agent"]) for entry in logs if entry["event"] == "First scrape"] == [
+        ("/metrics", "Prometheus/3.5.0")
+    ]
 
 
 def test_a_large_body_arrives_whole() -> None:
@@ -79,7 +89,6 @@ def test_timeout_header_and_scope_reach_the_backend() -> None:
         ("/probe?target=in01-a&job_id=1%00", b"job_id must be"),
         ("/probe?target=in01-a&job_id=" + "1" * 129, b"job_id must be"),
         ("/probe?target=in01-a&job_id=%D9%A1", b"job_id must be"),
-        ("/probe?" + "&".join("a=b" for _ in range(40)), b"At most 32 parameters"),
     ],
 )
 def test_bad_parameters_are_400_with_a_sentence_that_echoes_nothing(path: str, words: bytes) -> None:
@@ -120,12 +129,12 @@ def test_anything_else_is_404(path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("POST", "/metrics", "GET, HEAD"),
-        ("DELETE", "/", "GET, HEAD"),
-        ("OPTIONS", "/probe", "GET, HEAD"),
-        ("PUT", "/-/healthy", "GET, HEAD"),
-        ("GET", "/-/reload", "POST, PUT"),
-        ("HEAD", "/-/reload", "POST, PUT"),
+        ("POST", "/metrics", "GET,HEAD"),
+        ("DELETE", "/", "GET,HEAD"),
+        ("OPTIONS", "/probe", "GET,HEAD"),
+        ("PUT", "/-/healthy", "GET,HEAD"),
+        ("GET", "/-/reload", "POST,PUT"),
+        ("HEAD", "/-/reload", "POST,PUT"),
     ],
 )
 def test_other_methods_are_405_and_say_which_are_right(method: str, path: str, allow: str) -> None:
@@ -161,7 +170,7 @@ def test_reload_is_forbidden_unless_enabled() -> None:
 
 def test_reload_answers_what_came_of_it() -> None:
     backend = FakeBackend()
-    with running(backend, replace(DEFAULT, enable_lifecycle=True)) as server:
+    with running(backend, replace(PATIENT, enable_lifecycle=True)) as server:
         assert server.get("/-/reload", method="POST")[0].status == 200
         problems = ("clusters[0].jobs[1]: is a number to YAML; put it in quotes",)
         for replaced, outcome in ((False, b"was not replaced:"), (True, b"was replaced, except:")):
@@ -180,7 +189,7 @@ def test_health_pages_and_reload_answer_while_scrapes_hang_and_scrapes_above_the
         assert release.wait(20)
 
     backend = FakeBackend(before=hang)
-    settings = replace(DEFAULT, max_requests=2, enable_lifecycle=True)
+    settings = replace(PATIENT, max_requests=2, enable_lifecycle=True)
     with running(backend, settings) as server, ThreadPoolExecutor(2) as pool:
         scrapes = [pool.submit(server.get, path) for path in ("/metrics", "/probe?target=in01-a")]
         try:
@@ -193,6 +202,7 @@ def test_health_pages_and_reload_answer_while_scrapes_hang_and_scrapes_above_the
                 response, _ = server.get(path)
                 assert response.status == 503
                 assert response.headers["Retry-After"] == "1"
+            assert server.get("/-/scrape?target=in01-a", method="POST")[0].status == 503
         finally:
             release.set()
         assert [scrape.result()[0].status for scrape in scrapes] == [200, 200]
@@ -202,7 +212,7 @@ def test_health_pages_and_reload_answer_while_scrapes_hang_and_scrapes_above_the
 def test_no_limit_where_it_is_0() -> None:
     everybody = threading.Barrier(20)
     backend = FakeBackend(before=lambda: everybody.wait(20))
-    with running(backend, replace(DEFAULT, max_requests=0)) as server, ThreadPoolExecutor(20) as pool:
+    with running(backend, replace(PATIENT, max_requests=0)) as server, ThreadPoolExecutor(20) as pool:
         statuses = [pool.submit(server.get, "/metrics") for _ in range(20)]
         assert {scrape.result()[0].status for scrape in statuses} == {200}
 
@@ -243,7 +253,7 @@ def test_service_discovery_points_back_at_where_it_was_asked() -> None:
 
 
 def test_the_external_url_replaces_the_host_header() -> None:
-    settings = replace(DEFAULT, urls=urls_from_flags("/metrics", "https://example.org/exporter", None))
+    settings = replace(PATIENT, urls=urls_from_flags("/metrics", "https://example.org/exporter", None))
     with running(FakeBackend(), settings) as server:
         groups = json.loads(server.get("/exporter/sd", headers={"Host": "?"})[1])
         assert groups[0]["targets"] == ["example.org"]
@@ -251,7 +261,7 @@ def test_the_external_url_replaces_the_host_header() -> None:
 
 
 def test_everything_is_below_the_prefix_and_the_root_leads_there() -> None:
-    settings = replace(DEFAULT, urls=urls_from_flags("/scrape", "http://example.org/zie/", None))
+    settings = replace(PATIENT, urls=urls_from_flags("/scrape", "http://example.org/zie/", None))
     with running(FakeBackend(), settings) as server:
         response, _ = server.get("/")
         assert (response.status, response.headers["Location"]) == (302, "/zie/")

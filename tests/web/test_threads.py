@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 
 import pytest
 
-from exporter.web.threads import in_thread, iterate_in_threads
+from exporter.web.threads import in_thread
 
 
 def test_the_result_comes_back_from_another_thread() -> None:
@@ -61,20 +60,3 @@ def test_a_loop_that_is_gone_is_not_told() -> None:
     for thread in threading.enumerate():
         if thread.name == "web":
             thread.join(10)
-
-
-def test_chunks_are_made_one_by_one_when_they_are_wanted() -> None:
-    made: list[int] = []
-
-    def chunks() -> Iterator[bytes]:
-        for number in range(3):
-            made.append(number)
-            yield b"%d" % number
-
-    async def take_one() -> None:
-        async for chunk in iterate_in_threads(chunks()):
-            assert chunk == b"0"
-            break
-
-    asyncio.run(take_one())
-    assert made == [0]

@@ -108,7 +108,7 @@ basic_auth_users:
     assert not config.tls.options & ssl.OP_CIPHER_SERVER_PREFERENCE
     up_to_12 = [cipher["name"] for cipher in config.tls.get_ciphers() if not cipher["name"].startswith("TLS_")]
     assert up_to_12 == ["ECDHE-ECDSA-AES128-GCM-SHA256"]
-    assert config.client_sans == frozenset({"prometheus.example", "127.0.0.1"})
+    assert config.tls.client_sans == frozenset({"prometheus.example", "127.0.0.1"})
     assert config.headers == {
         "Content-Security-Policy": "default-src 'none'",
         "X-Frame-Options": "deny",

@@ -1,0 +1,1 @@
+"""One scrape: which jobs to query, when, and what is known afterwards."""

@@ -1,1 +1,0 @@
-"""The rows of the dashboard, one module each, from what is wrong now down to the exporter itself."""

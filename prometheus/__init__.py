@@ -1,1 +1,0 @@
-"""What Prometheus and Alertmanager need beside the exporter: rules, their tests, example configurations."""
