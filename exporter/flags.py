@@ -50,6 +50,8 @@ def parse(arguments: Sequence[str] | None = None) -> Flags:
     given, unknown = parser.parse_known_args(arguments)
     if unknown:
         parser.error(_unknown(unknown, parser))
+    if given.demo and given.config_file:
+        parser.error("--demo watches a simulated API and reads no configuration: leave out --demo or --config.file")
     try:
         urls = urls_from_flags(given.telemetry_path, given.external_url, given.route_prefix)
     except ValueError as error:

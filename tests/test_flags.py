@@ -52,6 +52,7 @@ def test_flags_take_their_values_after_an_equals_sign_or_a_space() -> None:
         (["--web.max-requests=-1"], "not a whole number"),
         (["--scrape.timeout-offset=nan"], "not a number of seconds"),
         (["--log.level=verbose"], "invalid choice"),
+        (["--demo", "--config.file=config.yaml"], "--demo watches a simulated API and reads no configuration"),
         (["stray"], "an argument without a flag; values follow their flag, such as --config.file=config.yaml"),
     ],
 )

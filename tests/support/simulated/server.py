@@ -151,7 +151,8 @@ class SimulatedApi:
         def drop() -> None:
             for connection in tuple(self._connections):
                 connection.close()
-            done.set()
+            # A transport closes its socket in the turn after it was closed itself.
+            self._loop.call_soon(done.set)
 
         self._loop.call_soon_threadsafe(drop)
         done.wait()
