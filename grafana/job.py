@@ -94,7 +94,7 @@ def tables() -> list[Panel]:
     return [
         listing(
             "What is wrong",
-            "What an alert would say about this import, and the reason in full; the state leads to the runbook.",
+            "What an alert would say about this import, and the reason; the state leads to the runbook.",
             trouble_rows(ONE_JOB),
             [
                 Column("State", "", "state", 118, trouble_state()),
