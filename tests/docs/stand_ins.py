@@ -27,7 +27,8 @@ def state(name: str) -> Path:
 
 
 def exporter(arguments: list[str]) -> int:
-    """The real exporter on a free port and in the background, asking the simulated API for the real ones."""
+    """The exporter of the wheel on a free port and in the background, with the simulated API for the real ones."""
+    os.environ["PYTHONPATH"] = told("WHEEL")
     if {argument.partition("=")[0] for argument in arguments} & ANSWERS_AND_ENDS:
         command = [sys.executable, "-m", "exporter", *map(_simulated, arguments)]
         return subprocess.run(command, check=False).returncode

@@ -27,7 +27,9 @@ CONFIG = "clusters: [{cluster_id: in01-0123456789abcde, api_key_env: ZILLIZ_API_
 class Terminal:
     """A folder with nothing of the checkout but `deploy`, and a PATH on which some programs are stand-ins."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wheel: Path) -> None:
+        """Begin in `folder`, which is empty; the exporter is that of the wheel unpacked at `wheel`."""
+        self._wheel = wheel
         self.home = folder / "home"
         self._bin = folder / "bin"
         self._state = folder / "state"
@@ -102,6 +104,7 @@ class Terminal:
             "MILVUS_USER_PASSWORD": "root:Milvus",
             "STAND_IN_STATE": str(self._state),
             "STAND_IN_ROOT": str(ROOT),
+            "STAND_IN_WHEEL": str(self._wheel),
             "STAND_IN_CLOUD": self._api.url,
             "STAND_IN_MILVUS": self._api.milvus_url,
             **{f"STAND_IN_{name.upper()}": shutil.which(name) or name for name in ("curl", "make")},

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -48,6 +51,18 @@ def with_commands() -> list[Path]:
     return [document for document in documents() if any(fence.language == "bash" for fence in fences(document))]
 
 
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked wheel of this checkout."""
+    built = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "--target=wheel", f"--directory={built}"]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (packed,) = built.glob("*.whl")
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(built / "unpacked")
+    return built / "unpacked"
+
+
 def test_each_block_says_what_it_is() -> None:
     strange = [
         str(fence)
@@ -60,8 +75,8 @@ def test_each_block_says_what_it_is() -> None:
 
 @pytest.mark.needs("curl")
 @pytest.mark.parametrize("document", with_commands(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_commands_work_in_the_order_in_which_they_stand(document: Path, tmp_path: Path) -> None:
-    with Terminal(tmp_path) as terminal:
+def test_commands_work_in_the_order_in_which_they_stand(document: Path, wheel: Path, tmp_path: Path) -> None:
+    with Terminal(tmp_path, wheel) as terminal:
         terminal.follow(document)
         for handed_over in terminal.home.glob("jobs.d/*.yaml"):
             assert parse_job_list(handed_over.read_bytes()) == (JOB_ID,)
@@ -69,10 +84,18 @@ def test_commands_work_in_the_order_in_which_they_stand(document: Path, tmp_path
             assert rules.read_text() == RULES.read_text().replace(GRAFANA, "https://grafana.example.com")
 
 
-def test_a_command_that_fails_is_noticed(tmp_path: Path) -> None:
+def test_a_command_that_fails_is_noticed(wheel: Path, tmp_path: Path) -> None:
     fence = Fence(tmp_path / "page.md", 1, "bash", "", {}, "pip install something-else\n")
-    with Terminal(tmp_path) as terminal, pytest.raises(AssertionError):
+    with Terminal(tmp_path, wheel) as terminal, pytest.raises(AssertionError):
         terminal.run([fence])
+
+
+def test_the_documented_command_is_that_of_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    changed = shutil.copytree(wheel, tmp_path / "wheel")
+    (changed / "exporter/files/config.example.yaml").write_text("# of the wheel\n")
+    command = 'test "$(zilliz-import-exporter --print=config)" = "# of the wheel"\n'
+    with Terminal(tmp_path, changed) as terminal:
+        terminal.run([Fence(tmp_path / "page.md", 1, "bash", "", {}, command)])
 
 
 @each("yaml", "exporter")
