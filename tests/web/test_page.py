@@ -142,7 +142,8 @@ def test_a_configuration_that_could_not_be_reloaded_is_on_the_page() -> None:
         assert f"Last loaded without an error: {said}." in shown
 
 
-def test_links_and_forms_follow_the_external_url() -> None:
+def test_links_and_forms_follow_the_external_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "DOCUMENTS", "")
     clusters = [cluster([watched(job("1"))], cluster_id=name) for name in "abc"]
     shown = html(*clusters, urls=urls_from_flags("/m", "https://example.org/zie", "/"), chosen=Filter(text="m"))
     found = re.findall(r'(?:href|action)="(?!data:|#)([^"]*)"', shown)
