@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,14 @@ CONFIG: dict[str, object] = {
     "clusters": [{"cluster_id": CLUSTER, "base_url": "http://127.0.0.1:1", "api_key": KEY, "jobs": [JOB]}]
 }
 EXPORTER = (sys.executable, "-m", "exporter")
+FIPS = """
+import hashlib
+
+def refused(*_data, **_options):
+    raise ValueError("[digital envelope routines] unsupported")
+
+hashlib.md5 = hashlib.blake2b = hashlib.blake2s = refused
+"""
 STOPS = [signal.SIGTERM, signal.SIGINT]
 DELAYS = [0.0, 0.12, 0.2, 0.35]
 """Seconds after the entry point's first line: while libraries are imported, and while it starts to serve."""
@@ -59,6 +68,26 @@ def started(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def throttled(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """The process gets about a tenth of a core, as under a CPU quota: it is stopped nine tenths of the time."""
+    ended = threading.Event()
+
+    def throttle() -> None:
+        while not ended.wait(0.01):
+            process.send_signal(signal.SIGSTOP)
+            ended.wait(0.09)
+            process.send_signal(signal.SIGCONT)
+
+    thread = threading.Thread(target=throttle)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def free_port() -> int:
@@ -102,6 +131,20 @@ def test_sighup_during_the_start_ends_nothing(flags: tuple[str, ...], tmp_path: 
     assert "Traceback" not in log.read_text()
 
 
+def test_at_a_tenth_of_a_core_the_start_outlives_sighup_and_obeys_sigterm(
+    flags: tuple[str, ...], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with started(*EXPORTER, *flags, log=log) as process:
+        wait_for("the entry point", partial(holds_signals, process.pid))
+        with throttled(process):
+            process.send_signal(signal.SIGHUP)
+            wait_for("the end of the start", lambda: "msg=Listening" in log.read_text(), timeout=60)
+            process.terminate()
+            assert process.wait(60) == 0
+    assert "Traceback" not in log.read_text()
+
+
 @pytest.mark.parametrize("number", STOPS)
 def test_as_process_1_it_obeys_signals_during_the_start(
     flags: tuple[str, ...], tmp_path: Path, number: signal.Signals
@@ -130,6 +173,19 @@ def test_a_command_that_ends_by_itself_can_be_interrupted_without_a_traceback(tm
             assert process.wait(60) == -signal.SIGINT
             client.close()
     assert log.read_text() == ""
+
+
+def test_a_host_that_refuses_hashes_that_fips_does_not_allow_can_be_scraped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(FIPS)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path.cwd()}")
+    with SimulatedApi() as api:
+        api.add(JobScript(JOB))
+        cluster = {"cluster_id": CLUSTER, "base_url": api.url, "api_key": KEY, "jobs": [JOB]}
+        with Exporter({"clusters": [cluster]}, tmp_path) as exporter:
+            assert exporter.scrape().value("job_up", job_id=JOB) == 1
+            assert requests.get(exporter.url, timeout=10).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"])
