@@ -15,7 +15,7 @@ class State(StrEnum):
     """Where a job or a file stands; the closed set behind every `state` label.
 
     `UNCOMMITTED` is a two-phase job that waits for a commit by its owner and never ends by itself.
-    `UNKNOWN` is a word that this exporter has not heard of.
+    `UNKNOWN` is a word that this exporter does not know.
     """
 
     PENDING = "Pending"

@@ -219,7 +219,7 @@ def _state_of_v1(data: Mapping[str, Any]) -> State:
 def _unknown(shown: str) -> State:
     if shown not in _unheard_of and len(_unheard_of) < _MOST_UNHEARD_OF:
         _unheard_of.add(shown)
-        _log.warning("The API sent a state that this exporter has not heard of; it is shown as Unknown", state=shown)
+        _log.warning("The API sent a state that this exporter does not know; it is shown as Unknown", state=shown)
     return State.UNKNOWN
 
 
