@@ -44,7 +44,7 @@ class _Block:
         else:
             self.jobs[job_id] = new
         for index, family in enumerate(JOB_FAMILIES):
-            if index not in self.outdated and (family.rows(old) if old else ()) != (family.rows(new) if new else ()):
+            if index not in self.outdated and (old is None or new is None or family.differs(old, new)):
                 self.outdated.add(index)
         self.changes += 1
 
@@ -116,7 +116,7 @@ class Blocks:
 
     def _may_change_soon(self, block: _Block) -> bool:
         is_open = block is self._blocks[-1] and len(block.jobs) < BLOCK_JOBS
-        return is_open or block.changes < len(block.jobs) / 2
+        return is_open or block.changes < len(block.jobs)
 
 
 def _same(one: JobSeries, other: JobSeries) -> bool:

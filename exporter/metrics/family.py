@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Generic, TypeVar
@@ -25,7 +25,7 @@ Rows = tuple[Row, ...]
 Subject = TypeVar("Subject", JobSeries, ClusterSnapshot)
 Item = TypeVar("Item")
 
-Samples = Callable[[Item], Iterable[Row]]
+Samples = Callable[[Item], Sequence[Row]]
 """Reads the samples of an item: for each the values of the family's `extra` labels, and the value."""
 
 
@@ -33,15 +33,26 @@ Samples = Callable[[Item], Iterable[Row]]
 class Family(Generic[Subject]):
     """One metric family. `field` is the API field behind it, empty where this exporter itself is the source.
 
-    `rows` returns no row where there is nothing to say: a value that the API did not give is no sample.
+    `labels` are those of `identity`, whose values all samples of a subject share, and then those of `samples`. The
+    latter returns none where there is nothing to say: a value that the API did not give is no sample.
     """
 
     name: str
     labels: tuple[str, ...]
     help: str
     field: str
-    rows: Callable[[Subject], Rows]
+    identity: Callable[[Subject], tuple[str, ...]]
+    samples: Samples[Subject]
     kind: str = "gauge"
+
+    def rows(self, subject: Subject) -> Rows:
+        """The samples of a subject, with the values of all labels."""
+        shared = self.identity(subject)
+        return tuple([(shared + more, number) for more, number in self.samples(subject)])
+
+    def differs(self, one: Subject, other: Subject) -> bool:
+        """Whether two subjects have different samples; cheaper than their rows."""
+        return self.samples(one) != self.samples(other) or self.identity(one) != self.identity(other)
 
 
 JobFamily = Family[JobSeries]
@@ -69,12 +80,7 @@ def watch_gauge(
 ) -> JobFamily:
     """A family about a watched job, whether or not it could be read; `labels` are two or more of its fields."""
     label_values: Callable[[Record], tuple[str, ...]] = attrgetter(*labels)
-
-    def rows(series: JobSeries) -> Rows:
-        base = label_values(series.record)
-        return tuple([((*base, *more), number) for more, number in samples(series)])
-
-    return Family(name, (*labels, *extra), documentation, field, rows)
+    return Family(name, (*labels, *extra), documentation, field, lambda series: label_values(series.record), samples)
 
 
 def job_gauge(
@@ -88,7 +94,7 @@ def job_gauge(
 ) -> JobFamily:
     """A family about what the API said of a job, while that is current; `labels` as for `watch_gauge`."""
 
-    def current(series: JobSeries) -> Iterable[Row]:
+    def current(series: JobSeries) -> Sequence[Row]:
         job = series.record.job
         return () if job is None else samples(job)
 
@@ -100,7 +106,7 @@ def file_gauge(
 ) -> JobFamily:
     """A family about each file of a job that has series of its own."""
 
-    def of_files(series: JobSeries) -> Iterable[Row]:
+    def of_files(series: JobSeries) -> Sequence[Row]:
         return [((file.name, *more), number) for file in series.files for more, number in samples(file)]
 
     return watch_gauge(name, documentation, field, of_files, labels=JOB, extra=("file_name", *extra))
@@ -110,8 +116,4 @@ def cluster_gauge(
     name: str, documentation: str, field: str, samples: Samples[ClusterSnapshot], *, extra: tuple[str, ...] = ()
 ) -> ClusterFamily:
     """A family about a cluster."""
-
-    def rows(cluster: ClusterSnapshot) -> Rows:
-        return tuple([((cluster.cluster_id, *more), number) for more, number in samples(cluster)])
-
-    return Family(name, (*CLUSTER, *extra), documentation, field, rows)
+    return Family(name, (*CLUSTER, *extra), documentation, field, lambda cluster: (cluster.cluster_id,), samples)
