@@ -205,17 +205,18 @@ class Priority(IntEnum):
 
 def answered(record: Record, job: Job, began: float, at: Moment, settings: Settings, chance: float) -> Record | None:
     """Take in an answer to an attempt that began at `began` (monotonic); `chance` from 0 to 1 spreads the checks."""
-    record = replace(record, tried_at=began, collection_name=job.collection_name or record.collection_name)
+    name = job.collection_name or record.collection_name
     answer = Answer(job, at, _changed_at(record, job, at, settings))
     if not job.state.finished:
-        return replace(record, state=Polling(answer), seen_unfinished=True)
+        return replace(record, tried_at=began, collection_name=name, state=Polling(answer), seen_unfinished=True)
     ended_at = _ended_at(record.state, job, at, settings)
     finished = Finished(answer, ended_at, _recheck_at(at.monotonic, settings, chance))
     if record.source is Source.DISCOVERY and record.finished_before_start and job.state is State.COMPLETED:
         of_unknown_age = _completed_at(job, settings) is None and not settings.forgets_finished
         if of_unknown_age:
             return None
-    return aged(replace(record, state=finished, seen_finished=True), at.monotonic, settings)
+    record = replace(record, tried_at=began, collection_name=name, state=finished, seen_finished=True)
+    return aged(record, at.monotonic, settings)
 
 
 def failed(
