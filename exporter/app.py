@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal, TypeVar
 
@@ -23,9 +22,9 @@ from exporter.log import FailureLog, get_logger
 from exporter.metrics.body import Body
 from exporter.metrics.exposition import Exposition, job_body
 from exporter.metrics.own import OwnMetrics
+from exporter.threads import Threads, in_thread
 from exporter.web.routes import Reloaded
 from exporter.web.status import ClusterStatus, Status
-from exporter.web.threads import in_thread
 
 RENDER_EVERY = 0.1
 """Seconds between two updates of the text while a scrape waits for answers."""
@@ -62,7 +61,7 @@ class App:
         self._logged: frozenset[str] = frozenset()
         self._unprepared: tuple[str, ...] = ()
         # The one thread that renders is the only one that touches the text.
-        self._render_thread = ThreadPoolExecutor(1, "render")
+        self._render_thread = Threads(1, "render")
         self._exposition = Exposition()
 
     async def start(self) -> None:
@@ -78,7 +77,7 @@ class App:
     def close(self) -> None:
         """Drop the connections to the APIs."""
         self.collector.close()
-        self._render_thread.shutdown(wait=False)
+        self._render_thread.close()
 
     def hurry(self, seconds: float) -> None:
         """Let no running scrape last longer than so many seconds from now."""
@@ -240,7 +239,7 @@ class App:
             await self._rendered(partial(self._exposition.update, known.clusters, known.loaded.config.files))
 
     async def _rendered(self, render: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._render_thread, render)
+        return await self._render_thread.run(render)
 
 
 def _sentence(error: Exception) -> str:

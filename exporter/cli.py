@@ -26,9 +26,9 @@ from exporter.logwriter import LogWriter
 from exporter.metrics.own import OwnMetrics
 from exporter.once import Reading, table
 from exporter.output import complain, refuse, say, warn
+from exporter.repeat import repeat
 from exporter.web.listen import ListenError
 from exporter.web.server import Server, ServerSettings
-from exporter.web.threads import repeat
 from exporter.web.webconfig import WebConfigError, WebConfigFile
 
 DEFAULT_CONFIG = "config.yaml"

@@ -14,8 +14,8 @@ PACKAGE = ROOT / "exporter"
 
 # From the ground up. A module may import what is on floors below its own, and within its own package.
 FLOORS = (
-    {"__init__", "model", "log", "humanize", "signals", "output", "bundled"},
-    {"config", "logwriter"},
+    {"__init__", "model", "log", "humanize", "signals", "output", "bundled", "threads"},
+    {"config", "logwriter", "repeat"},
     {"api", "demo"},
     {"collector"},
     {"metrics", "debug"},

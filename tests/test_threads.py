@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
+from functools import partial
 
 import pytest
 
-from exporter.web.threads import in_thread
+from exporter.threads import Threads, in_thread
 
 
 def test_the_result_comes_back_from_another_thread() -> None:
@@ -24,7 +26,7 @@ def test_threads_never_keep_the_process_from_exiting() -> None:
     assert asyncio.run(in_thread(lambda: threading.current_thread().daemon))
 
 
-def test_a_caller_that_gave_up_is_not_told() -> None:
+def test_a_caller_that_gave_up_gets_nothing() -> None:
     release, ended = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -43,7 +45,7 @@ def test_a_caller_that_gave_up_is_not_told() -> None:
     asyncio.run(give_up())
 
 
-def test_a_loop_that_is_gone_is_not_told() -> None:
+def test_a_call_that_outlives_its_loop_ends_silently() -> None:
     release, ended = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -58,5 +60,92 @@ def test_a_loop_that_is_gone_is_not_told() -> None:
     asyncio.run(leave())
     release.set()
     for thread in threading.enumerate():
-        if thread.name == "web":
+        if thread.name == "in-thread":
             thread.join(10)
+
+
+def test_as_many_calls_as_allowed_are_made_at_once_and_the_others_in_order() -> None:
+    begun: list[int] = []
+    both, release = threading.Barrier(3), threading.Event()
+
+    def call(number: int) -> int:
+        begun.append(number)
+        if number < 2:
+            both.wait(10)
+            release.wait(10)
+        return number
+
+    async def scenario() -> None:
+        threads = Threads(2, "few")
+        calls = [threads.run(partial(call, number)) for number in range(5)]
+        await in_thread(lambda: both.wait(10))
+        assert sorted(begun) == [0, 1]
+        release.set()
+        assert await asyncio.gather(*calls) == [0, 1, 2, 3, 4]
+        assert sorted(begun[:2]) == [0, 1]
+        assert sorted(begun[2:]) == [2, 3, 4]
+
+    asyncio.run(scenario())
+
+
+def test_no_more_threads_start_than_there_are_calls_at_once() -> None:
+    async def scenario() -> set[int]:
+        threads = Threads(10, "many")
+        return {await threads.run(threading.get_ident) for _ in range(5)}
+
+    assert len(asyncio.run(scenario())) == 1
+
+
+def test_of_many_calls_none_is_left_behind() -> None:
+    async def scenario() -> list[int]:
+        threads = Threads(8, "many")
+        return await asyncio.gather(*[threads.run(partial(int, number)) for number in range(5000)])
+
+    assert asyncio.run(scenario()) == list(range(5000))
+
+
+def test_threads_end_with_the_last_reference_and_keep_nothing_of_a_call() -> None:
+    async def scenario() -> list[threading.Thread]:
+        threads = Threads(3, "ends")
+        result = weakref.ref(await threads.run(threading.Event))
+        await threads.run(int)
+        assert result() is None
+        return [thread for thread in threading.enumerate() if thread.name == "ends"]
+
+    ended = asyncio.run(scenario())
+    for thread in ended:
+        thread.join(10)
+    assert len(ended) == 1
+    assert not ended[0].is_alive()
+
+
+def test_closing_ends_idle_threads_now_and_others_after_their_calls() -> None:
+    release = threading.Event()
+
+    async def scenario() -> int:
+        threads = Threads(2, "closed")
+        busy, idle = threads.run(lambda: release.wait(10)), threads.run(threading.current_thread)
+        ended = await idle
+        threads.close()
+        await in_thread(lambda: ended.join(10))
+        assert not busy.done()
+        release.set()
+        assert await busy
+        return await threads.run(lambda: 1)
+
+    assert asyncio.run(scenario()) == 1
+
+
+def test_a_thread_that_cannot_be_started_is_an_error_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def scenario() -> None:
+        threads = Threads(1, "none")
+        with monkeypatch.context() as context:
+            context.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match="can't start"):
+                threads.run(int)
+        assert await threads.run(int) == 0
+
+    asyncio.run(scenario())

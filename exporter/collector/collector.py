@@ -7,10 +7,8 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from exporter.api.client import ApiSettings, ImportApi
 from exporter.api.errors import TlsError
@@ -27,6 +25,7 @@ from exporter.config import schema
 from exporter.config.load import Loaded
 from exporter.config.secret import Secret
 from exporter.log import FailureLog
+from exporter.threads import Threads
 
 LONGEST_TIMEOUT = 300.0
 """A header above it counts as this many seconds."""
@@ -60,7 +59,7 @@ class _Connections:
     """What one API client and its calls need: they outlive a reload that does not concern them."""
 
     api: ImportApi
-    threads: ThreadPoolExecutor
+    threads: Threads
     slots: asyncio.Semaphore
 
 
@@ -135,7 +134,7 @@ class Collector:
         """Put a staged configuration in force. Jobs and clusters that stay keep their answers."""
         loaded = staged.loaded
         for settings, api in staged.made.items():
-            threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=f"api-{settings.cluster_id}")
+            threads = Threads(settings.concurrency, f"api-{settings.cluster_id}")
             self._connections[settings] = _Connections(api, threads, asyncio.Semaphore(settings.concurrency))
         owners = {each.cluster_id: (each.base_url, loaded.keys.get(each.cluster_id)) for each in loaded.config.clusters}
         limits = self._limits.configure(
@@ -148,9 +147,8 @@ class Collector:
             cluster_id = cluster.cluster_id
             owner = owners[cluster_id]
             connections = self._connections[staged.settings[cluster_id]]
-            run = _in_threads(connections.threads)
             rate = limits[owner].rate / sharing[owner]
-            endpoint = Endpoint(connections.api, run, connections.slots, limits[owner], rate)
+            endpoint = Endpoint(connections.api, connections.threads.run, connections.slots, limits[owner], rate)
             settings_of_cluster = Settings(cluster, loaded.config.scrape, loaded.listed.get(cluster_id, ()))
             if cluster_id in before:
                 before[cluster_id].configure(settings_of_cluster, endpoint)
@@ -211,11 +209,7 @@ class Collector:
         """Drop all kept connections and idle threads."""
         for connections in self._connections.values():
             connections.api.close()
-            connections.threads.shutdown(wait=False)
-
-
-def _in_threads(threads: ThreadPoolExecutor) -> Callable[[Callable[[], Any]], asyncio.Future[Any]]:
-    return lambda call: asyncio.get_running_loop().run_in_executor(threads, call)
+            connections.threads.close()
 
 
 def _api_settings(cluster: schema.Cluster, key: Secret | None) -> ApiSettings:

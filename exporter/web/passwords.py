@@ -9,7 +9,7 @@ from functools import partial
 
 import bcrypt
 
-from exporter.web.threads import in_thread
+from exporter.threads import in_thread
 
 MOST_WAITING = 32
 """Passwords that may wait to be checked: some seconds of work, less than a usual scrape timeout."""

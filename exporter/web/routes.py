@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +15,13 @@ from aiohttp import web
 from exporter.collector.collector import UnknownClusterError
 from exporter.log import get_logger
 from exporter.model import JOB_ID
+from exporter.threads import Threads, in_thread
 from exporter.web import page as status_page
 from exporter.web.discovery import target_groups
 from exporter.web.filter import OFF, Filter
 from exporter.web.jobrows import SLUGS
 from exporter.web.negotiate import accepts_gzip, choose_format
 from exporter.web.status import Status
-from exporter.web.threads import in_thread
 from exporter.web.urls import Urls, is_host
 
 SCRAPE_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
@@ -105,7 +104,7 @@ class Routes:
         self._max_requests = max_requests
         self._clock = clock
         # Few threads, since each that allocates much keeps memory of its own.
-        self._encoders = ThreadPoolExecutor(2, "encode")
+        self._encoders = Threads(2, "encode")
         self._scrapes = 0
         self._scraped = False
         self._rendering = asyncio.Lock()
@@ -162,11 +161,10 @@ class Routes:
         with self._scraping():
             body = await scrape()
             coding = {"openmetrics": exposition.openmetrics, "gzip": gzip}
-            loop = asyncio.get_running_loop()
-            response.content_length = await loop.run_in_executor(self._encoders, partial(body.size, **coding))
+            response.content_length = await self._encoders.run(partial(body.size, **coding))
             await response.prepare(request)
             chunks = body.chunks(**coding)
-            while (chunk := await loop.run_in_executor(self._encoders, next, chunks, None)) is not None:
+            while (chunk := await self._encoders.run(partial(next, chunks, None))) is not None:
                 for start in range(0, len(chunk), SLICE):
                     await response.write(memoryview(chunk)[start : start + SLICE])
             await response.write_eof()
@@ -179,7 +177,7 @@ class Routes:
 
     def close(self) -> None:
         """Let the threads that encode answers end."""
-        self._encoders.shutdown(wait=False)
+        self._encoders.close()
 
     @contextmanager
     def _scraping(self) -> Iterator[None]:

@@ -15,10 +15,11 @@ from typing import Any, cast
 from aiohttp import web
 
 from exporter.log import FailureLog, get_logger
+from exporter.repeat import repeat
+from exporter.threads import in_thread
 from exporter.web.access import Access
 from exporter.web.listen import BACKLOG, address, listen, raise_descriptor_limit
 from exporter.web.routes import SLICE, Backend, Routes, text
-from exporter.web.threads import in_thread, repeat
 from exporter.web.tls import ReplaceableContext
 from exporter.web.urls import Urls
 from exporter.web.webconfig import WebConfig, WebConfigError, WebConfigFile

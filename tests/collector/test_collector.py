@@ -298,20 +298,21 @@ def test_scrapes_of_every_configuration_can_be_hurried(world: World) -> None:
     run(scenario())
 
 
-def test_threads_are_as_many_as_calls_at_once_and_end_with_the_collector(world: World) -> None:
+def test_threads_are_as_many_as_calls_at_once_and_end_with_their_cluster(world: World) -> None:
     names = list(map(str, range(30)))
 
     def threads() -> list[threading.Thread]:
-        return [thread for thread in threading.enumerate() if thread.name.startswith("api-a")]
+        return [thread for thread in threading.enumerate() if thread.name == "api-of-threads"]
 
     async def scenario() -> None:
-        world.configure(a={"jobs": names, "concurrency": 3, "requests_per_second": 0.0})
+        world.configure(**{"of-threads": {"jobs": names, "concurrency": 3, "requests_per_second": 0.0}})
         for _ in range(5):
             await world.collector.scrape(LONG)
             assert 1 <= len(threads()) <= 3
+        world.configure(a={"jobs": names})
 
     run(scenario())
-    world.collector.close()
+    gc.collect()
     for thread in threads():
         thread.join(LONG)
     assert threads() == []

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection, HTTPResponse
 from typing import Literal
 
+from exporter.threads import in_thread
 from exporter.web.routes import Backend, Reloaded
 from exporter.web.server import Server, ServerSettings
 from exporter.web.status import Status
-from exporter.web.threads import in_thread
 
 QUICK = ServerSettings(client_timeout=0.5)
 """For tests that wait for a client to be dropped."""
