@@ -113,7 +113,12 @@ class Jobs:
     def shown(self) -> dict[str, Record]:
         """Return the jobs of which something is known now."""
         self._let_time_pass()
-        return {job_id: record for job_id, record in self._records.items() if record.up is not None}
+        shown = self._records.copy()
+        # Most jobs are finished, and are not looked at.
+        for job_id in self._polled:
+            if shown[job_id].up is None:
+                del shown[job_id]
+        return shown
 
     def watched(self) -> list[Record]:
         """Return all jobs."""
