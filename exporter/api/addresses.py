@@ -40,6 +40,14 @@ class Addresses:
         return connected
 
 
+class _Socket(socket.socket):
+    """Sets its timeout only where that changes it: urllib3 sets it twice per request, each time by a system call."""
+
+    def settimeout(self, value: float | None) -> None:
+        if value != self.gettimeout():
+            super().settimeout(value)
+
+
 def host_and_port(host: str, port: int) -> str:
     """Write an address as in a URL: `host:80`, `[::1]:80`."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -76,7 +84,7 @@ def _first_connected(found: _Found, attempt: Attempt) -> socket.socket:
 
 
 def _begin(connecting: selectors.BaseSelector, family: int, kind: int, protocol: int, _: str, address: Any) -> None:
-    sock = socket.socket(family, kind, protocol)
+    sock = _Socket(family, kind, protocol)
     sock.setblocking(False)
     code = sock.connect_ex(address)
     if code not in (0, errno.EINPROGRESS):

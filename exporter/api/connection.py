@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import logging
 import socket
 import ssl
@@ -20,6 +21,24 @@ for _name in ("urllib3.connection", "urllib3.response"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 
+class _Reader(io.RawIOBase):
+    """Reads from a connection, but nothing any more once the reply has `ended`."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
+        self.ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        return None if self.ended else self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
 class _Response(http.client.HTTPResponse):
     """Skips interim replies, refuses a reply whose end is unclear, and looks whether anything follows it."""
 
@@ -27,6 +46,8 @@ class _Response(http.client.HTTPResponse):
         super().__init__(sock, method=method)
         self._connection = connection
         self._sock = sock
+        self._reader = _Reader(self.fp.detach())
+        self.fp = io.BufferedReader(self._reader)
 
     def begin(self) -> None:
         if not self.fp.peek(1):
@@ -58,15 +79,22 @@ class _Response(http.client.HTTPResponse):
         super()._close_conn()  # type: ignore[misc]  # not in its stubs
 
     def _followed(self) -> bool:
-        """Whether there is anything beyond the reply, read already or not."""
+        """Whether there is anything beyond the reply, read already or not, or the server closed the connection."""
+        self._reader.ended = True
+        if self.fp.peek(1):
+            return True
         try:
-            # The next request sets the timeout again.
-            self._sock.settimeout(0)
-            return bool(self.fp.peek(1))
-        except ssl.SSLWantReadError:
+            if isinstance(self._sock, ssl.SSLSocket):
+                # The next request sets the timeout again.
+                self._sock.settimeout(0)
+                self._sock.recv(1)
+            else:
+                self._sock.recv(1, socket.MSG_DONTWAIT)
+        except (BlockingIOError, ssl.SSLWantReadError):
             return False
         except OSError:
             return True
+        return True
 
 
 class Connection(HTTPConnection):
