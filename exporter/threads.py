@@ -56,16 +56,8 @@ class Threads:
     def __del__(self) -> None:
         self.close()
 
-    def _make(self, outcome: asyncio.Future[Any], function: Callable[[], Any]) -> None:
-        """Make one call, in a thread."""
-        try:
-            result = function()
-        except BaseException as error:  # noqa: BLE001 - raised again where the result is awaited
-            self._end(outcome, None, error)
-        else:
-            self._end(outcome, result, None)
-
-    def _end(self, outcome: asyncio.Future[Any], result: object, failure: BaseException | None) -> None:
+    def note_end(self, outcome: asyncio.Future[Any], result: object, failure: BaseException | None) -> None:
+        """Let the loop give a call its outcome. For the threads alone."""
         self._ended.append((outcome, result, failure))
         # Calls that end at about the same time wake the loop once. The flag is set after a call was added and reset
         # before calls are taken out, so that none is left behind.
@@ -91,8 +83,15 @@ class Threads:
 def _work(calls: SimpleQueue[tuple[Threads, asyncio.Future[Any], Callable[[], Any]] | None]) -> None:
     while (call := calls.get()) is not None:
         threads, outcome, function = call
-        threads._make(outcome, function)
-        del call, threads, outcome, function
+        result: Any = None
+        failure: BaseException | None = None
+        try:
+            result = function()
+        except BaseException as error:  # noqa: BLE001 - raised again where the result is awaited
+            failure = error
+        threads.note_end(outcome, result, failure)
+        # An exception refers to this frame, and must not refer to itself; nor does an idle thread keep anything.
+        del call, threads, outcome, function, result, failure
 
 
 async def in_thread(function: Callable[[], T]) -> T:
@@ -100,4 +99,8 @@ async def in_thread(function: Callable[[], T]) -> T:
 
     A thread of its own, so that nothing that is slow holds up anything else.
     """
-    return await Threads(1, "in-thread").run(function)
+    threads = Threads(1, "in-thread")
+    try:
+        return await threads.run(function)
+    finally:
+        threads.close()

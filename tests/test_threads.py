@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import weakref
 from functools import partial
@@ -117,6 +118,25 @@ def test_threads_end_with_the_last_reference_and_keep_nothing_of_a_call() -> Non
         thread.join(10)
     assert len(ended) == 1
     assert not ended[0].is_alive()
+
+
+def test_the_thread_of_a_call_that_fails_ends_without_the_garbage_collector() -> None:
+    def fail() -> None:
+        failing.append(threading.current_thread())
+        raise LookupError("here")
+
+    async def scenario() -> None:
+        with pytest.raises(LookupError, match="here"):
+            await Threads(1, "fails").run(fail)
+
+    failing: list[threading.Thread] = []
+    gc.disable()
+    try:
+        asyncio.run(scenario())
+        failing[0].join(10)
+        assert not failing[0].is_alive()
+    finally:
+        gc.enable()
 
 
 def test_closing_ends_idle_threads_now_and_others_after_their_calls() -> None:
