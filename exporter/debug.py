@@ -49,7 +49,7 @@ async def explain(cluster: Cluster, job_id: str | None, budget: float) -> str:
         f"jobs watched: {len(jobs)}; last error: {humanize.printable(cluster.last_error) or 'none'}",
     ]
     if job_id is None:
-        lines.append(f"asked about {len(job_ids)} of them, {CHOSEN}; name another one with &job_id=")
+        lines.append(f"queried {len(job_ids)} of them, {CHOSEN}; name another one with &job_id=")
         for listed in settings.lists[:LISTS_EXPLAINED]:
             call = partial(
                 cluster.jobs.endpoint.api.explain_list, collection=listed.collection, database=listed.database
@@ -86,7 +86,7 @@ def _name(listed: ListTarget) -> str:
 
 def _lines(exchange: Exchange | str) -> Iterator[str]:
     if isinstance(exchange, str):
-        yield f"not asked: {exchange}"
+        yield f"not queried: {exchange}"
         return
     if not exchange.sent:
         yield "not sent; it would have been:"

@@ -1,4 +1,4 @@
-"""What reloads leave behind that fail for a while, and what the status page is told of scrapes and reloads."""
+"""What reloads leave behind that fail for a while, and what the status page shows of scrapes and reloads."""
 
 from __future__ import annotations
 
@@ -119,9 +119,9 @@ def test_a_warning_is_told_once_although_its_line_moves(tmp_path: Path) -> None:
     with capture_logs() as logs, Rig(Loader(config, {})) as rig:
         config.write_text("# moved\n" + text)
         assert rig.backend.reload().problems == ()
-    told = [entry["warning"] for entry in logs if "base_url" in str(entry.get("warning"))]
-    assert len(told) == 1
-    assert told[0].endswith("line 1)")
+    warned = [entry["warning"] for entry in logs if "base_url" in str(entry.get("warning"))]
+    assert len(warned) == 1
+    assert warned[0].endswith("line 1)")
 
 
 def test_the_log_says_once_that_an_api_answers_and_at_each_load_what_is_watched(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,8 +22,8 @@ SETTINGS = Cluster.model_validate({"cluster_id": "in01-a", "api_key": "canary", 
 DISCOVERING = Cluster.model_validate({"cluster_id": "in01-a", "api_key": "canary"})
 
 
-def record(job_id: str, state: State, **said: object) -> Record:
-    job = Job(job_id, "events", state, **said)  # type: ignore[arg-type]
+def record(job_id: str, state: State, **said: Any) -> Record:
+    job = Job(job_id, "events", state, **said)
     answer = Answer(job, Moment(0, NOW), NOW - 3600)
     known = Finished(answer, 0, 0) if state.finished else Polling(answer)
     return Record("in01-a", job_id, Source.CONFIG, NOW, "events", state=known)

@@ -57,7 +57,7 @@ _SEPARATORS: Final = str.maketrans("-.", "__")
 def without_credentials(value: str) -> str:
     """Drop what is secret in the URLs of a text, and replace the values of keys, tokens and passwords.
 
-    A struct that Go writes without names (%v) cannot be told from other text, and stays.
+    A struct that Go writes without names (%v) cannot be distinguished from other text, and stays.
     """
     value = without_url_credentials(value)
     if ":" in value or "=" in value or "%3" in value:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from exporter.api.causes import cause
 from exporter.api.errors import ApiError
-from exporter.collector.breaker import DOWN
+from exporter.collector.breaker import DOWN, Operation
 from exporter.collector.record import Polling, Record
 from exporter.collector.scrape import Scrape
 from exporter.log import FailureLog, get_logger
@@ -30,7 +30,7 @@ class ClusterLog:
         self._failures = failures
         self._finished = finished
         # The jobs and lists of which a failure was logged.
-        self._failing: set[str] = set()
+        self._failing: set[tuple[Operation, str]] = set()
         self._answers = False
 
     def job_answered(self, before: Record | None, after: Record | None, job: Job) -> None:
@@ -67,33 +67,36 @@ class ClusterLog:
     def page_read(self, subject: str, page: ListPage) -> None:
         """Log records of a list that name no job."""
         if page.unusable:
+            key, fields = (self._cluster_id, subject, "records"), {"cluster_id": self._cluster_id, "request": subject}
             message = "The list has records without a usable job id"
-            self._failures.failing((self._cluster_id, subject, "records"), None, message, records=page.unusable)
+            self._failures.failing(key, None, message, **fields, records=page.unusable)
 
     def scrape_ended(self, scrape: Scrape, *, down: bool) -> None:
         """Log failures and recoveries. `down`: all calls failed alike, so that the cluster is at fault."""
-        by_class: dict[ErrorClass, list[tuple[str, ApiError]]] = {}
-        for _, subject, error in scrape.outcomes:
+        by_class: dict[ErrorClass, list[tuple[dict[str, str], ApiError]]] = {}
+        for operation, subject, error in scrape.outcomes:
+            name = {"job_id": subject} if operation == "progress" else {"request": subject}
             if error is None:
-                self._answered(subject)
+                if (operation, subject) in self._failing:
+                    self._failing.discard((operation, subject))
+                    self._recovered(subject, "Import API answers again", **name)
             elif error.error in DOWN and not error.of_one_job:
-                by_class.setdefault(error.error, []).append((subject, error))
+                by_class.setdefault(error.error, []).append((name, error))
             else:
-                self._failing.add(subject)
-                self._failed(subject, error, "Import API gave no usable answer", asked_about=subject)
+                self._failing.add((operation, subject))
+                self._failed(subject, error, "Import API gave no usable answer", **name)
         if down and by_class:
             self._failed("", next(iter(by_class.values()))[-1][1], "Import API cannot be read")
             return
         for error_class in DOWN:
             if failed := by_class.get(error_class):
-                subject, error = failed[0]
-                message = "Import API failed for some calls"
-                self._failed(error_class, error, message, asked_about=subject, calls=len(failed))
+                name, error = failed[0]
+                self._failed(error_class, error, "Import API failed for some calls", **name, calls=len(failed))
             elif scrape.outcomes:
                 self._recovered(error_class, "Import API answers again", error=error_class)
         if not DOWN.issuperset(scrape.errors("progress", "list")):
             self._recovered("", "Import API can be read again")
-        self._failing = {subject for subject in self._failing if subject in scrape.jobs or subject.startswith("list")}
+        self._failing = {each for each in self._failing if each[0] == "list" or each[1] in scrape.jobs}
 
     def lists_read(self, jobs: int, *, cut_off: bool) -> None:
         """Log that the lists are longer than is read, or that they were read to their ends again."""
@@ -102,11 +105,6 @@ class ClusterLog:
             self._failures.failing(key, None, "Lists are too long, the jobs beyond are not found", **fields)
         else:
             self._failures.working(key, "Lists are read to their ends again", **fields)
-
-    def _answered(self, subject: str) -> None:
-        if subject in self._failing:
-            self._failing.discard(subject)
-            self._recovered(subject, "Import API answers again", asked_about=subject)
 
     def _failed(self, subject: str, error: ApiError, message: str, **more: object) -> None:
         key, fields = (self._cluster_id, subject), {"cluster_id": self._cluster_id, **more}

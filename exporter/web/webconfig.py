@@ -107,10 +107,10 @@ class WebConfigFile:
         config = maker.make(parsed) if parsed is not None else None
         self._again = maker.again
         if problems or config is None:
-            raise WebConfigError(self._told(problems, document.lines))
+            raise WebConfigError(self._errors(problems, document.lines))
         return config
 
-    def _told(self, problems: Iterable[Problem], lines: Mapping[Location, int]) -> tuple[str, ...]:
+    def _errors(self, problems: Iterable[Problem], lines: Mapping[Location, int]) -> tuple[str, ...]:
         users = {str(place[1]) for place in lines if len(place) == 2 and place[0] == "basic_auth_users"}
         names = {user for user in users if _USER_NAME.fullmatch(user)} | {*_HEADERS}
         return report(problems, lines, str(self._path), _WebConfig, names)

@@ -383,12 +383,12 @@ def test_the_key_is_told_nowhere(clients: Clients, caplog: pytest.LogCaptureFixt
     with pytest.raises(ApiError) as raised:
         api.progress("1", Attempt())
     error = raised.value
-    told = [str(error), repr(error), repr(api), caplog.text, "".join(traceback.format_exception(error))]
+    texts = [str(error), repr(error), repr(api), caplog.text, "".join(traceback.format_exception(error))]
     assert error.__cause__ is None
     assert error.__context__ is None
     exchange = api.explain("1", Attempt())
-    told += [repr(exchange), str(exchange.outcome), exchange.reply_text]
-    assert not [text for text in told if KEY in text or "cookie-secret" in text]
+    texts += [repr(exchange), str(exchange.outcome), exchange.reply_text]
+    assert not [text for text in texts if KEY in text or "cookie-secret" in text]
 
 
 def test_the_key_in_a_good_reply_gets_into_no_label(clients: Clients) -> None:

@@ -436,7 +436,7 @@ def test_a_list_that_hangs_costs_no_job_its_turn_and_gets_half_of_the_budget(loo
     assert snapshot.scrape_duration == pytest.approx(3)
     assert errors(snapshot.jobs) == all_of("1", "2")
     assert snapshot.up is False
-    assert [(line["asked_about"], line["error"]) for line in logs] == [("list", "timeout")]
+    assert [(line["request"], line["error"]) for line in logs] == [("list", "timeout")]
 
 
 def test_a_failing_list_leaves_the_cluster_down_but_its_jobs_up(loop: VirtualLoop) -> None:
@@ -512,7 +512,7 @@ def test_a_list_that_fails_keeps_the_cluster_down_and_costs_the_other_lists_noth
         assert readings(bench, "good") == 2
         warnings = [line for line in logs if line["log_level"] == "warning"]
         assert {line["error"] for line in warnings} == {error.error}
-        assert warnings[-1]["asked_about"] == "list of collection bad"
+        assert warnings[-1]["request"] == "list of collection bad"
         bench.api.lists["bad"] = pages(page("2"))
         assert bench.scrape().up is True
         assert errors(bench.scrape().jobs) == all_of("1", "2")
@@ -752,7 +752,7 @@ def test_a_failure_is_logged_when_it_happens_and_recovery_when_it_is_over(loop: 
         bench.api.errors.clear()
         bench.scrape()
         bench.scrape()
-    assert [(line["asked_about"], line.get("error"), line["log_level"]) for line in logs] == [
+    assert [(line["job_id"], line.get("error"), line["log_level"]) for line in logs] == [
         ("1", "api", "warning"),
         ("1", None, "info"),
     ]
@@ -767,10 +767,21 @@ def test_the_failure_of_one_job_is_not_logged_as_that_of_the_api_nor_another_one
         bench.api.errors["2"] = HttpError("HTTP 502")
         for _ in range(3):
             bench.scrape()
-    assert [(line["event"], line["asked_about"], line["error"]) for line in logs] == [
+    assert [(line["event"], line["job_id"], line["error"]) for line in logs] == [
         ("Import API failed for some calls", "2", "http")
     ]
     assert not any("cannot be read" in line["event"] or "can be read" in line["event"] for line in logs)
+
+
+def test_records_of_a_list_that_name_no_job_are_logged_with_their_cluster_and_list(loop: VirtualLoop) -> None:
+    bench = discovering(loop, discovery={"collections": ["odd", "good"]})
+    bench.api.lists["odd"] = pages(ListPage(page("1").jobs, unusable=2))
+    with troubles() as logs:
+        for _ in range(3):
+            bench.scrape()
+    assert [(line["cluster_id"], line["request"], line["records"]) for line in logs] == [
+        ("in01", "list of collection odd", 2)
+    ]
 
 
 def test_an_outage_is_logged_once_and_its_end_once(loop: VirtualLoop) -> None:

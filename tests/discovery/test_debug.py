@@ -32,20 +32,20 @@ def test_a_job_is_explained_from_question_to_gauges(api: SimulatedApi) -> None:
     api.clock.set(10)
     with Service(api, zilliz(api)) as service:
         service.scrape()
-        told = service.backend.probe_debug(CLUSTER, "448761313698322011", "5").splitlines()
-        assert f"cluster {CLUSTER} (zilliz) at {api.url}" in told
-        assert "watched: yes, named by discovery" in told
-        assert f"> POST {api.url}/v2/vectordb/jobs/import/getProgress" in told
-        assert "> Authorization: Bearer <secret>" in told
-        assert f'> {{"clusterId":"{CLUSTER}","jobId":"448761313698322011"}}' in told
-        assert "< HTTP 200" in told
-        assert '<     "state": "Importing",' in told
-        assert "= up 1" in told
-        assert "=   state: Importing" in told
-        assert "=   collection_name: articles" in told
-        told = service.backend.probe_debug(CLUSTER, "unknown", "5").splitlines()
-        assert "watched: no" in told
-        assert "= up 0, error not_found: HTTP 200, code 96026: The job does not exist: unknown." in told
+        output = service.backend.probe_debug(CLUSTER, "448761313698322011", "5").splitlines()
+        assert f"cluster {CLUSTER} (zilliz) at {api.url}" in output
+        assert "watched: yes, named by discovery" in output
+        assert f"> POST {api.url}/v2/vectordb/jobs/import/getProgress" in output
+        assert "> Authorization: Bearer <secret>" in output
+        assert f'> {{"clusterId":"{CLUSTER}","jobId":"448761313698322011"}}' in output
+        assert "< HTTP 200" in output
+        assert '<     "state": "Importing",' in output
+        assert "= up 1" in output
+        assert "=   state: Importing" in output
+        assert "=   collection_name: articles" in output
+        output = service.backend.probe_debug(CLUSTER, "unknown", "5").splitlines()
+        assert "watched: no" in output
+        assert "= up 0, error not_found: HTTP 200, code 96026: The job does not exist: unknown." in output
 
 
 def test_a_cluster_is_explained_by_its_list_and_the_jobs_that_need_a_look(api: SimulatedApi) -> None:
@@ -53,25 +53,25 @@ def test_a_cluster_is_explained_by_its_list_and_the_jobs_that_need_a_look(api: S
     with Service(api, zilliz(api, discovery={"collections": ["articles"]})) as service:
         service.scrape()
         calls = lists(api.requests)
-        told = service.backend.probe_debug(CLUSTER, None, "5").splitlines()
-    assert "== list of collection articles, page 1" in told
-    assert f"> POST {api.url}/v2/vectordb/jobs/import/list" in told
-    assert "= 10 jobs: 10 Importing" in told
-    assert sum(line.startswith("== job ") for line in told) == 3
+        output = service.backend.probe_debug(CLUSTER, None, "5").splitlines()
+    assert "== list of collection articles, page 1" in output
+    assert f"> POST {api.url}/v2/vectordb/jobs/import/list" in output
+    assert "= 10 jobs: 10 Importing" in output
+    assert sum(line.startswith("== job ") for line in output) == 3
     assert (
-        "asked about 3 of them, unreadable ones first, then failed, uncommitted, unfinished and finished ones, "
+        "queried 3 of them, unreadable ones first, then failed, uncommitted, unfinished and finished ones, "
         "the latest of each; name another one with &job_id="
-    ) in told
+    ) in output
     assert lists(api.requests) == calls + 1
 
 
 def test_a_refused_key_is_seen_before_any_job_is_known(api: SimulatedApi) -> None:
     with Service(api, zilliz(api, api_key="wrong-key-5ecre7")) as service:
         service.scrape()
-        told = service.backend.probe_debug(CLUSTER, None, "5")
-    assert "= up 0, error auth: HTTP 200, code 21119: The API key is illegal." in told.splitlines()
-    assert "jobs watched: 0; last error: HTTP 200, code 21119: The API key is illegal." in told.splitlines()
-    assert "5ecre7" not in told
+        output = service.backend.probe_debug(CLUSTER, None, "5")
+    assert "= up 0, error auth: HTTP 200, code 21119: The API key is illegal." in output.splitlines()
+    assert "jobs watched: 0; last error: HTTP 200, code 21119: The API key is illegal." in output.splitlines()
+    assert "5ecre7" not in output
 
 
 def test_a_job_of_another_database_is_asked_for_there(api: SimulatedApi) -> None:
@@ -79,10 +79,10 @@ def test_a_job_of_another_database_is_asked_for_there(api: SimulatedApi) -> None
     discovery = {"databases": ["analytics"], "collections": ["articles"]}
     with Service(api, milvus(api, discovery=discovery, db_name="default")) as service:
         service.scrape()
-        told = service.backend.probe_debug(MILVUS, "461000000000000001", "5").splitlines()
-    assert "> DB-Name: analytics" in told
-    assert not any(line.startswith("> Authorization") for line in told)
-    assert "= up 1" in told
+        output = service.backend.probe_debug(MILVUS, "461000000000000001", "5").splitlines()
+    assert "> DB-Name: analytics" in output
+    assert not any(line.startswith("> Authorization") for line in output)
+    assert "= up 1" in output
 
 
 def test_no_secret_is_told(api: SimulatedApi) -> None:
@@ -91,14 +91,14 @@ def test_no_secret_is_told(api: SimulatedApi) -> None:
     echo = f'{{"code":1,"message":"bad header Bearer {KEY}","key":"{KEY}"}}'.encode()
     with Service(api, zilliz(api)) as service:
         service.scrape()
-        told = service.backend.probe_debug(CLUSTER, "1", "5")
+        output = service.backend.probe_debug(CLUSTER, "1", "5")
         api.faults.inject(Respond(body=echo, headers=(("Set-Cookie", "session=5ecre7"), ("X-Echo", KEY))))
-        told += service.backend.probe_debug(CLUSTER, "1", "5")
+        output += service.backend.probe_debug(CLUSTER, "1", "5")
         service.scrape()
-        told += service.backend.probe_debug(CLUSTER, None, "5")
+        output += service.backend.probe_debug(CLUSTER, None, "5")
     for secret in (KEY, "5ecre7", "hunter2"):
-        assert secret not in told
-    assert "bad header Bearer <secret>" in told
+        assert secret not in output
+    assert "bad header Bearer <secret>" in output
 
 
 @pytest.mark.parametrize("character", ["\x00", "\x1b", "\x0b", "\x85", "\u2028", "\u202e", "\x7f", "\r"])
@@ -113,11 +113,11 @@ def test_control_characters_are_shown_as_such(api: SimulatedApi, character: str)
         response, body = server.get(f"/probe?target={CLUSTER}&job_id=1&debug=true")
         assert (response.status, response.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
         assert response.headers["X-Content-Type-Options"] == "nosniff"
-        told = body.decode()
-    assert character not in told
+        output = body.decode()
+    assert character not in output
     shown = "\ufffd" if character == "\x00" else repr(character)[1:-1]
-    assert f"<  a{shown}b </html>" in told.splitlines()
-    assert all(line.isprintable() for line in told.split("\n"))
+    assert f"<  a{shown}b </html>" in output.splitlines()
+    assert all(line.isprintable() for line in output.split("\n"))
 
 
 def test_values_are_told_as_a_person_reads_them_and_as_they_are(api: SimulatedApi) -> None:
@@ -134,7 +134,7 @@ def test_values_are_told_as_a_person_reads_them_and_as_they_are(api: SimulatedAp
     }
     with Service(api, zilliz(api)) as service:
         api.faults.inject(Respond(body=json.dumps({"code": 0, "data": data}).encode()))
-        told = service.backend.probe_debug(CLUSTER, "1", "5").splitlines()
+        output = service.backend.probe_debug(CLUSTER, "1", "5").splitlines()
     for line in (
         "=   collection_name: not given",
         "=   progress: 66 % (0.66)",
@@ -144,22 +144,22 @@ def test_values_are_told_as_a_person_reads_them_and_as_they_are(api: SimulatedAp
         "=   completed_at: 2026-11-24T16:07:14Z (1795536434)",
         "=   reason: not given",
     ):
-        assert line in told
-    assert any(line.startswith("=   file name: a.parquet, state: Completed, progress: 100 % (1)") for line in told)
+        assert line in output
+    assert any(line.startswith("=   file name: a.parquet, state: Completed, progress: 100 % (1)") for line in output)
 
 
-def told_reply(api: SimulatedApi, body: bytes) -> list[str]:
+def reply_shown(api: SimulatedApi, body: bytes) -> list[str]:
     """The lines that show this reply."""
     with Service(api, zilliz(api)) as service:
         api.faults.inject(Respond(body=body))
-        told = service.backend.probe_debug(CLUSTER, "1", "5").splitlines()
-    start = next(number for number, line in enumerate(told) if line.startswith("< Content-Length"))
-    return [line.removeprefix("< ") for line in told[start + 1 :] if line.startswith("< ")]
+        output = service.backend.probe_debug(CLUSTER, "1", "5").splitlines()
+    start = next(number for number, line in enumerate(output) if line.startswith("< Content-Length"))
+    return [line.removeprefix("< ") for line in output[start + 1 :] if line.startswith("< ")]
 
 
 def test_a_reply_is_told_one_value_a_line_each_as_it_was_sent(api: SimulatedApi) -> None:
     body = rb'{"code":7, "a":[1.10,{}, []],"a":1e400,"message":"b{[,:\"\\","c":{"d":null,"e":tru e}}'
-    assert told_reply(api, body) == [
+    assert reply_shown(api, body) == [
         "{",
         '  "code": 7,',
         '  "a": [',
@@ -179,14 +179,14 @@ def test_a_reply_is_told_one_value_a_line_each_as_it_was_sent(api: SimulatedApi)
 
 def test_a_reply_too_long_to_be_told_is_told_up_to_there(api: SimulatedApi) -> None:
     body = json.dumps({"code": 7, "message": "no", "rest": ["x" * 50] * 2000}).encode()
-    told = told_reply(api, body)
-    assert told[:3] == ["{", '  "code": 7,', '  "message": "no",']
-    assert told[-1] == f"… {len(body) - 65_536} more bytes"
+    output = reply_shown(api, body)
+    assert output[:3] == ["{", '  "code": 7,', '  "message": "no",']
+    assert output[-1] == f"… {len(body) - 65_536} more bytes"
 
 
 @pytest.mark.parametrize("body", [b'{"a":' * 13_000, b"{" * 65_536, b"{" + rb"\"" * 30_000, b"{}" + b"]" * 60_000])
 def test_no_reply_makes_much_more_of_itself(api: SimulatedApi, body: bytes) -> None:
-    assert len("\n".join(told_reply(api, body))) < 40 * len(body)
+    assert len("\n".join(reply_shown(api, body))) < 40 * len(body)
 
 
 @given(st.text(st.sampled_from('{}[]:," \\ab1'), max_size=60))
@@ -201,9 +201,9 @@ def test_what_hangs_is_told_within_the_budget(api: SimulatedApi) -> None:
     with Service(api, zilliz(api)) as service:
         service.scrape()
         api.faults.inject(Hang())
-        told = service.backend.probe_debug(CLUSTER, "1", "1").splitlines()
-    assert "< no complete reply" in told
-    assert any(line.startswith("= up 0, error timeout: ") for line in told)
+        output = service.backend.probe_debug(CLUSTER, "1", "1").splitlines()
+    assert "< no complete reply" in output
+    assert any(line.startswith("= up 0, error timeout: ") for line in output)
 
 
 def test_a_list_that_hangs_leaves_the_jobs_half_of_the_budget(api: SimulatedApi) -> None:
@@ -211,9 +211,9 @@ def test_a_list_that_hangs_leaves_the_jobs_half_of_the_budget(api: SimulatedApi)
     with Service(api, zilliz(api)) as service:
         service.scrape()
         api.faults.inject(Hang(), operation="list")
-        told = service.backend.probe_debug(CLUSTER, None, "1").splitlines()
-    assert any(line.startswith("= up 0, error timeout: ") for line in told)
-    assert "= up 1" in told
+        output = service.backend.probe_debug(CLUSTER, None, "1").splitlines()
+    assert any(line.startswith("= up 0, error timeout: ") for line in output)
+    assert "= up 1" in output
 
 
 def test_who_is_not_asked_since_the_calls_before_hung_is_told_that(api: SimulatedApi) -> None:
@@ -221,30 +221,30 @@ def test_who_is_not_asked_since_the_calls_before_hung_is_told_that(api: Simulate
     with Service(api, zilliz(api)) as service:
         service.scrape()
         api.faults.inject(Hang())
-        told = service.backend.probe_debug(CLUSTER, None, "1").splitlines()
-    assert told.count("< no complete reply") == 2
-    assert told[-1] == "not asked: the calls before it used up the time"
+        output = service.backend.probe_debug(CLUSTER, None, "1").splitlines()
+    assert output.count("< no complete reply") == 2
+    assert output[-1] == "not queried: the calls before it used up the time"
 
 
 def test_a_pause_that_the_api_asked_for_is_told(api: SimulatedApi) -> None:
     with Service(api, zilliz(api, jobs=["1"])) as service:
         api.faults.inject(Respond(status=429, headers=(("Retry-After", "20"),)))
         service.backend.probe_debug(CLUSTER, "1", "1")
-        told = service.backend.probe_debug(CLUSTER, "1", "1").splitlines()
-    assert re.fullmatch(r"not asked: the API asked to wait; nothing is sent for another (20|1\d) s", told[-1])
+        output = service.backend.probe_debug(CLUSTER, "1", "1").splitlines()
+    assert re.fullmatch(r"not queried: the API asked to wait; nothing is sent for another (20|1\d) s", output[-1])
 
 
 def test_what_was_not_sent_is_not_told_as_sent(api: SimulatedApi) -> None:
     with Service(api, {**zilliz(api), "base_url": "http://127.0.0.1:1"}) as service:
-        told = service.backend.probe_debug(CLUSTER, "1", "5").splitlines()
-    assert told.index("not sent; it would have been:") == told.index("watched: no") + 1
-    assert "< no complete reply" not in told
-    assert told[-1].startswith("= up 0, error connect: ")
+        output = service.backend.probe_debug(CLUSTER, "1", "5").splitlines()
+    assert output.index("not sent; it would have been:") == output.index("watched: no") + 1
+    assert "< no complete reply" not in output
+    assert output[-1].startswith("= up 0, error connect: ")
 
 
 def test_a_rate_without_room_is_told_too(api: SimulatedApi) -> None:
     api.add(JobScript("1", stages=ENDLESS))
     with Service(api, zilliz(api, requests_per_second=0.01)) as service:
         service.backend.probe_debug(CLUSTER, "1", "1")
-        told = service.backend.probe_debug(CLUSTER, "1", "1").splitlines()
-    assert "not asked: the rate limit gave no turn within the budget" in told
+        output = service.backend.probe_debug(CLUSTER, "1", "1").splitlines()
+    assert "not queried: the rate limit gave no turn within the budget" in output

@@ -16,19 +16,19 @@ import yaml
 ANSWERS_AND_ENDS = frozenset({"--version", "--config.check", "--help", "--once", "--print"})
 
 
-def told(name: str) -> str:
+def setting(name: str) -> str:
     """What the terminal says about this run."""
     return os.environ[f"STAND_IN_{name}"]
 
 
 def state(name: str) -> Path:
     """A file that the stand-ins share."""
-    return Path(told("STATE")) / name
+    return Path(setting("STATE")) / name
 
 
 def exporter(arguments: list[str]) -> int:
     """The exporter of the wheel on a free port and in the background, with the simulated API for the real ones."""
-    os.environ["PYTHONPATH"] = told("WHEEL")
+    os.environ["PYTHONPATH"] = setting("WHEEL")
     if {argument.partition("=")[0] for argument in arguments} & ANSWERS_AND_ENDS:
         command = [sys.executable, "-m", "exporter", *map(_simulated, arguments)]
         return subprocess.run(command, check=False).returncode
@@ -59,7 +59,7 @@ def _simulated(argument: str) -> str:
     path = Path(name)
     config = yaml.safe_load(path.read_text())
     for cluster in config["clusters"]:
-        cluster["base_url"] = told("MILVUS" if cluster.get("api") == "milvus" else "CLOUD")
+        cluster["base_url"] = setting("MILVUS" if cluster.get("api") == "milvus" else "CLOUD")
     copy = path.with_name(f".simulated-{path.name}")
     copy.write_text(yaml.safe_dump(config))
     return f"{flag}={copy}"
@@ -69,13 +69,13 @@ def curl(arguments: list[str]) -> int:
     """The real curl, led to the exporter under test; it fails on any error."""
     address = state("address").read_text()
     led = [argument.replace("localhost:10530", address) for argument in arguments]
-    return subprocess.run([told("CURL"), "--fail-with-body", *led], check=False).returncode
+    return subprocess.run([setting("CURL"), "--fail-with-body", *led], check=False).returncode
 
 
 def make(arguments: list[str]) -> int:
     """Every target exists; nothing is made."""
-    command = [told("MAKE"), "--dry-run", *arguments]
-    return subprocess.run(command, cwd=told("ROOT"), stdout=subprocess.DEVNULL, check=False).returncode
+    command = [setting("MAKE"), "--dry-run", *arguments]
+    return subprocess.run(command, cwd=setting("ROOT"), stdout=subprocess.DEVNULL, check=False).returncode
 
 
 def installer(arguments: list[str]) -> int:

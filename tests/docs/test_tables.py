@@ -25,8 +25,8 @@ RULES = ROOT / "prometheus/rules/zilliz-import.rules.yml"
 @cache
 def command_flags() -> frozenset[str]:
     """The flags that the command says it has."""
-    told = subprocess.run([sys.executable, "-m", "exporter", "--help"], check=True, capture_output=True, text=True)
-    return frozenset(re.findall(r"^  (?:-h, )?(--[\w.-]+)", told.stdout, re.MULTILINE)) - {"--help"}
+    shown = subprocess.run([sys.executable, "-m", "exporter", "--help"], check=True, capture_output=True, text=True)
+    return frozenset(re.findall(r"^  (?:-h, )?(--[\w.-]+)", shown.stdout, re.MULTILINE)) - {"--help"}
 
 
 def rule_names(kind: str) -> set[str]:
@@ -116,11 +116,11 @@ def test_documents_speak_only_of_keys_that_exist() -> None:
 
 
 def test_every_default_in_the_flags_table_is_the_commands_own() -> None:
-    told = subprocess.run([sys.executable, "-m", "exporter", "--help"], check=True, capture_output=True, text=True)
-    told_defaults = " ".join(told.stdout.split())
+    shown = subprocess.run([sys.executable, "-m", "exporter", "--help"], check=True, capture_output=True, text=True)
+    shown_defaults = " ".join(shown.stdout.split())
     section = prose(ROOT / "docs/configuration.md").partition("\n# Flags")[2].partition("\n# ")[0]
     defaults = dict(re.findall(r"^\| `(--[\w.-]+)` \| `([^`]+)` \|", section, re.MULTILINE))
-    assert {flag for flag, default in defaults.items() if f"({default})" not in told_defaults} == set()
+    assert {flag for flag, default in defaults.items() if f"({default})" not in shown_defaults} == set()
 
 
 def test_every_value_of_a_closed_set_of_labels_is_explained() -> None:
@@ -131,8 +131,8 @@ def test_every_value_of_a_closed_set_of_labels_is_explained() -> None:
 
 def test_every_variable_that_is_a_configuration_is_documented() -> None:
     section = prose(ROOT / "docs/configuration.md").partition("\n## Environment")[2].partition("\n# ")[0]
-    told = subprocess.run([sys.executable, "-m", "exporter", "--help"], check=True, capture_output=True, text=True)
-    named = set(re.findall(r"ZILLIZ_\w+", told.stdout))
+    shown = subprocess.run([sys.executable, "-m", "exporter", "--help"], check=True, capture_output=True, text=True)
+    named = set(re.findall(r"ZILLIZ_\w+", shown.stdout))
     assert set(re.findall(r"^\| `(ZILLIZ_\w+)` \|", section, re.MULTILINE)) == named
 
 

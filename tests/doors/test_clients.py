@@ -104,8 +104,8 @@ def test_prometheus_scrapes_with_tls_config_client_certificate_and_basic_auth(
         assert "401" in errors["no password"]
         assert errors["no certificate"]
         # asyncio closes the connection without an alert, so that it is the log which has to say why.
-        told = [line for line in door.log.read_text().splitlines() if "TLS handshake failed" in line]
-        assert ["peer did not return a certificate" in line for line in told] == [True]
+        failures = [line for line in door.log.read_text().splitlines() if "TLS handshake failed" in line]
+        assert ["peer did not return a certificate" in line for line in failures] == [True]
         door.assert_calm()
 
 

@@ -66,10 +66,10 @@ def test_a_failed_import_pages_once_and_what_a_bigger_trouble_explains_does_not(
             assert hook.messages("/imports-failures") == []
 
             api.clock.set(70)
-            [told] = hook.wait_for_message("/imports-failures", timeout=60)["attachments"]
-            assert told["title"] == f"Import failed on {CLUSTER}"
-            assert told["title_link"] == f"{RUNBOOKS}#zillizimportjobfailed"
-            reason, dashboard, *_ = told["text"].splitlines()
+            [notification] = hook.wait_for_message("/imports-failures", timeout=60)["attachments"]
+            assert notification["title"] == f"Import failed on {CLUSTER}"
+            assert notification["title_link"] == f"{RUNBOOKS}#zillizimportjobfailed"
+            reason, dashboard, *_ = notification["text"].splitlines()
             assert reason.startswith(
                 f"field 'lang' not in arrow schema (import {FAILING} into medium_articles on {CLUSTER}, failed "
             )

@@ -12,7 +12,7 @@ FOUND = Path(__file__).parent / "found"
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_what_was_found_is_mended(name: str) -> None:
+def test_what_was_found_is_fixed(name: str) -> None:
     for path in sorted((FOUND / name).glob("*")):
         TARGETS[name].check(path.read_bytes())
 

@@ -32,7 +32,7 @@ PROMETHEUS = {"type": "prometheus", "uid": "$datasource"}
 
 
 def excused(rule: str, where: str) -> bool:
-    """Whether the linter is told to let this rule pass for the panel, or for the query of a panel, at `where`."""
+    """Whether the linter is configured to let this rule pass for the panel, or for the query of a panel, at `where`."""
     entries = LINT.get(rule, {}).get("entries", [])
     return any(where.startswith(f"{entry['dashboard']}: {entry['panel']}") for entry in entries)
 

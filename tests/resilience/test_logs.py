@@ -59,22 +59,24 @@ def events(lines: list[str]) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_steady_trouble_with_a_job_is_told_at_its_begin_its_end_and_once_in_an_interval(plain: Night) -> None:
+def test_a_steady_failure_of_a_job_is_logged_when_it_begins_when_it_ends_and_once_per_interval(plain: Night) -> None:
     found = events(night_of(plain, NASTY))
-    told = Counter((event["level"], event["asked_about"]) for event in found)
+    logged = Counter((event["level"], event["job_id"]) for event in found)
     intervals = HOURS * 3600 / INTERVAL
-    assert told == {(level, job_id): count for job_id in VICTIMS for level, count in (("warn", intervals), ("info", 1))}
+    assert logged == {
+        (level, job_id): count for job_id in VICTIMS for level, count in (("warn", intervals), ("info", 1))
+    }
     assert {event.get("repeats") for event in found if event["level"] == "warn"} == {None, SCRAPES_PER_INTERVAL - 1}
 
 
-def test_a_trouble_that_changes_all_the_time_is_told_five_times_in_an_interval_at_most(plain: Night) -> None:
+def test_a_failure_that_changes_all_the_time_is_logged_five_times_per_interval_at_most(plain: Night) -> None:
     found = events(night_of(plain, NASTY, code(96026)))
-    told = Counter(event["asked_about"] for event in found)
-    assert set(told) == set(VICTIMS)
-    assert all(count <= 5 * (HOURS * 3600 / INTERVAL + 1) for count in told.values())
+    logged = Counter(event["job_id"] for event in found)
+    assert set(logged) == set(VICTIMS)
+    assert all(count <= 5 * (HOURS * 3600 / INTERVAL + 1) for count in logged.values())
 
 
-def test_a_cluster_that_is_down_is_told_once_and_not_for_each_job(plain: Night) -> None:
+def test_a_cluster_that_is_down_is_logged_once_and_not_for_each_job(plain: Night) -> None:
     lines = night_of(plain, Respond(502, b"<html>"), jobs=())
     troubles = [event for event in events(lines) if event["level"] == "warn"]
     assert len(troubles) == HOURS * 3600 / INTERVAL

@@ -141,7 +141,7 @@ def test_no_job_of_the_documented_replies_is_lost_in_silence(data: st.DataObject
         exposed = rig.scrape()
     if not api.named and not api.unusable:
         assert exposed.value("cluster_up") == 0
-        assert "asked_about=list" in log.getvalue() or "cannot be read" in log.getvalue()
+        assert "request=list" in log.getvalue() or "cannot be read" in log.getvalue()
         return
     shown = {dict(has)["job_id"] for has in exposed.family("job_up")}
     assert shown <= api.named

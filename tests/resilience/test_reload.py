@@ -1,4 +1,4 @@
-"""A configuration that changes while the real program runs: what is good is taken over, what is bad is told."""
+"""A configuration that changes while the real program runs: what is good is used, what is bad is reported."""
 
 from __future__ import annotations
 

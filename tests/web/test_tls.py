@@ -279,9 +279,9 @@ def test_what_cannot_be_used_is_logged_once_and_so_is_what_can(site: Site) -> No
             get(server, site.client())
         (site.directory / "server.key").write_bytes(key.read_bytes())
         eventually(lambda: any(entry["event"] == "The web configuration was reloaded" for entry in logs))
-    told = [entry for entry in logs if entry["log_level"] in ("error", "info") and entry["event"] != "First scrape"]
-    assert [entry["log_level"] for entry in told] == ["error", "info"]
-    assert "tls_server_config.cert_file: does not go with the key" in told[0]["error"]
+    logged = [entry for entry in logs if entry["log_level"] in ("error", "info") and entry["event"] != "First scrape"]
+    assert [entry["log_level"] for entry in logged] == ["error", "info"]
+    assert "tls_server_config.cert_file: does not go with the key" in logged[0]["error"]
 
 
 def test_a_handshake_that_fails_is_told_of_once_for_each_kind(site: Site, tmp_path: Path) -> None:
@@ -297,8 +297,8 @@ def test_a_handshake_that_fails_is_told_of_once_for_each_kind(site: Site, tmp_pa
         with clients(server, 3, GET) as plain, clients(server, 3):
             assert all(is_closed(client) for client in plain)
         assert get(server, site.client(site.authority.issue("prometheus.example"))) == 200
-    told = [entry["error"] for entry in logs if entry["event"] == "TLS handshake failed"]
-    assert told == ["peer did not return a certificate", "certificate verify failed"]
+    logged = [entry["error"] for entry in logs if entry["event"] == "TLS handshake failed"]
+    assert logged == ["peer did not return a certificate", "certificate verify failed"]
 
 
 @pytest.mark.parametrize(

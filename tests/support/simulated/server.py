@@ -27,7 +27,7 @@ CLUSTER = "in01-0123456789abcde"
 MILVUS = "milvus"
 """Names the Milvus wherever a cluster is named."""
 KEY = "demo-key"
-"""The key that Zilliz Cloud accepts unless told otherwise."""
+"""The key that Zilliz Cloud accepts by default."""
 
 
 class SimulatedApi:
@@ -175,14 +175,14 @@ class SimulatedApi:
         for listener in listeners:
             self._loop.remove_reader(listener)
             listener.close()
-        # asyncio leaves a socket open where it is told to stop before it has begun with the connection.
+        # asyncio leaves a socket open where it is stopped before it has begun with the connection.
         await _turns(3)
         for connection in tuple(self._connections):
             connection.abort()
         for task in tuple(self._handshakes):
             task.cancel()
         await asyncio.gather(*self._handshakes, return_exceptions=True)
-        # A transport closes its socket in the turn after it was told to.
+        # A transport closes its socket in the turn after that.
         await _turns(2)
 
     def _accept(self, listener: socket.socket, answer: Callable[[Request], Reply]) -> None:
