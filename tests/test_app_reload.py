@@ -22,8 +22,8 @@ from tests.support.simulated import CLUSTER, JobScript, SimulatedApi
     ("failure", "sentence"),
     [
         (TlsError("ca.pem: Too many open files"), "ca.pem: Too many open files"),
-        (RuntimeError("canary"), "unexpected RuntimeError (test_backend.py, line "),
-        (OSError(24, "canary"), "unexpected OSError (test_backend.py, line "),
+        (RuntimeError("canary"), "unexpected RuntimeError (test_app_reload.py, line "),
+        (OSError(24, "canary"), "unexpected OSError (test_app_reload.py, line "),
     ],
 )
 def test_a_configuration_that_could_not_be_prepared_for_a_while_is_taken_over_when_it_can(
@@ -85,7 +85,9 @@ def test_an_unexpected_exception_in_a_reload_fails_this_one_and_not_the_next(
             patch.setattr(Loader, part, fail)
             assert not rig.backend.reload().replaced
         assert rig.backend.status().reload_failed
-        assert [entry for entry in logs if "unexpected RuntimeError (test_backend.py, line" in entry.get("error", "")]
+        assert [
+            entry for entry in logs if "unexpected RuntimeError (test_app_reload.py, line" in entry.get("error", "")
+        ]
         assert "canary" not in str(logs)
         config.write_text(good)
         assert rig.backend.reload().replaced
