@@ -249,7 +249,7 @@ def test_the_demo_runs_as_a_user_of_openshift_without_a_home_on_a_read_only_root
         *("--inh-caps=-all", "--no-new-privs"),
     ]
     jobs = try_out(
-        [*as_container, for_everyone(), image.path("/usr/local/bin") / image.entrypoint[0]],
+        [*as_container, for_everyone() or sys.executable, image.path("/usr/local/bin") / image.entrypoint[0]],
         arguments=container["args"],
         environment={"PATH": os.defpath, **image.environment, "PYTHONPATH": str(packages)},
         cwd=image.path(""),

@@ -39,10 +39,10 @@ def test_bases_are_pinned_and_alike_and_slim() -> None:
 
 def test_the_steps_make_an_exporter_that_needs_no_rights(image: Image) -> None:
     python, user = for_everyone(), int(image.user.partition(":")[0])
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 or python is None:
         # Then the tree is still one that nobody may write, but the user is the one who tests.
-        python, user = Path(sys.executable), os.geteuid()
-    command: list[str | Path] = [python, image.path("/usr/local/bin") / image.entrypoint[0]]
+        user = os.geteuid()
+    command: list[str | Path] = [python or sys.executable, image.path("/usr/local/bin") / image.entrypoint[0]]
 
     def healthy(address: str) -> None:
         program, *flags = image.health

@@ -31,12 +31,12 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**kept, **more}
 
 
-def for_everyone() -> Path:
-    """A Python of this version that every user may run; this one where there is none."""
+def for_everyone() -> Path | None:
+    """A Python of this version that every user may run; None where there is none."""
     for python in (Path(sys.executable).resolve(), Path(f"/usr/bin/python3.{sys.version_info.minor}")):
         if python.exists() and all(folder.stat().st_mode & stat.S_IXOTH for folder in python.parents):
             return python
-    return Path(sys.executable)
+    return None
 
 
 def try_out(
