@@ -40,7 +40,7 @@ class _Reader(io.RawIOBase):
 
 
 class _Response(http.client.HTTPResponse):
-    """Skips interim replies, refuses a reply whose end is unclear, and looks whether anything follows it."""
+    """Skips interim replies, refuses a reply whose end is unclear, and looks whether more than it was read."""
 
     def __init__(self, connection: Connection, sock: socket.socket, method: str | None) -> None:
         super().__init__(sock, method=method)
@@ -79,22 +79,10 @@ class _Response(http.client.HTTPResponse):
         super()._close_conn()  # type: ignore[misc]  # not in its stubs
 
     def _followed(self) -> bool:
-        """Whether there is anything beyond the reply, read already or not, or the server closed the connection."""
+        """Whether anything beyond the reply was read already; the rest is seen when the connection is taken again."""
         self._reader.ended = True
-        if self.fp.peek(1):
-            return True
-        try:
-            if isinstance(self._sock, ssl.SSLSocket):
-                # The next request sets the timeout again.
-                self._sock.settimeout(0)
-                self._sock.recv(1)
-            else:
-                self._sock.recv(1, socket.MSG_DONTWAIT)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return False
-        except OSError:
-            return True
-        return True
+        decrypted = self._sock.pending() if isinstance(self._sock, ssl.SSLSocket) else 0
+        return bool(self.fp.peek(1)) or decrypted > 0
 
 
 class Connection(HTTPConnection):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import threading
@@ -103,12 +104,20 @@ def _chunked(body: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
 
 
+def _filling_a_buffer(body: bytes) -> bytes:
+    """The body with blanks, so that its reply is all that one read brings."""
+    half = io.DEFAULT_BUFFER_SIZE // 2
+    missing = io.DEFAULT_BUFFER_SIZE - len(reply(body + b" " * half))
+    return body + b" " * (half + missing)
+
+
 STRANGER = reply(_body("stranger"))
 
 SURPLUS: dict[str, Callable[[bytes], bytes]] = {
     "a second reply": lambda body: reply(body) + STRANGER,
     "a second reply in part": lambda body: reply(body) + STRANGER[:-5],
     "a second reply after chunks": lambda body: _chunked(body) + STRANGER,
+    "a second reply after a whole buffer": lambda body: reply(_filling_a_buffer(body)) + STRANGER,
     "one byte": lambda body: reply(body) + b"\n",
     "garbage after chunks": lambda body: _chunked(body) + b"\x00" * 20_000,
     "garbage of more than a buffer": lambda body: reply(body) + b"x" * 100_000,
