@@ -5,6 +5,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -357,6 +358,13 @@ def test_jobs_that_lose_or_win_room_for_files_are_rendered_and_no_others(
     assert more["job_up"] == 1
     assert more["file_state"] == len(State) * (6 + 2 * BLOCK_JOBS - 6)
     check(exposition.body(both([*done, live]), policy), Naive(both([*done, live]), policy))
+
+
+def test_a_job_of_which_only_the_collection_changed_is_exposed_under_its_new_name(exposition: Exposition) -> None:
+    jobs = finished(3)
+    scrape(exposition, jobs)()
+    jobs[0] = replace(jobs[0], collection_name="renamed")
+    check(exposition.body(both(jobs), ALL_FILES), Naive(both(jobs), ALL_FILES))
 
 
 def test_a_finished_job_that_turns_out_otherwise_is_exposed_as_the_api_now_says(exposition: Exposition) -> None:
