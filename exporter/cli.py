@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import gc
 import os
 import random
 import sys
@@ -42,6 +43,8 @@ DEMO_ALONE = 60.0
 """Seconds without another scrape after which the demo scrapes itself."""
 
 _M_ARENA_MAX = -8
+# Objects made and still alive between two looks of the garbage collector: those of some hundred answers.
+_GARBAGE_THRESHOLD = 50_000
 
 log = get_logger()
 
@@ -108,6 +111,7 @@ def serve(flags: Flags, warnings: Sequence[str] = ()) -> int:
     """Log the warnings and serve until a signal comes; return 0, or 1 for a bad configuration or an address in use."""
     errors: Sequence[str] = ()
     _share_arenas()
+    _collect_garbage_rarely()
     with LogWriter(sys.stderr.fileno()) as writer, contextlib.ExitStack() as stack:
         configure(flags.log_level, flags.log_format, writer.write)
         for warning in warnings:
@@ -131,6 +135,16 @@ def _share_arenas() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None and "MALLOC_ARENA_MAX" not in os.environ:
         mallopt(_M_ARENA_MAX, 2)
+
+
+def _collect_garbage_rarely() -> None:
+    """Keep Python's garbage collector from looking at the same live objects again and again.
+
+    What was imported lives as long as the process, and answers become no garbage that only the collector would find.
+    Each look holds up all threads: with the defaults, for 14 to 60 ms in a scrape of 1,000 jobs.
+    """
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_THRESHOLD, *gc.get_threshold()[1:])
 
 
 def _loader(flags: Flags, stack: contextlib.ExitStack) -> Loader:
