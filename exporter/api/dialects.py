@@ -14,6 +14,7 @@ Dialect = Literal["zilliz", "milvus"]
 
 PAGE_SIZE: Final = 100
 
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 _IMPORT_JOBS: Final = "/v2/vectordb/jobs/import/"
 
 
@@ -76,7 +77,7 @@ LIST_TARGET: Final = _IMPORT_JOBS + "list"
 
 
 def _json(body: Mapping[str, str | int]) -> bytes:
-    return json.dumps(body, separators=(",", ":")).encode()
+    return _ENCODER.encode(body).encode()
 
 
 def _header_text(value: str) -> str:
