@@ -169,3 +169,45 @@ def test_a_thread_that_cannot_be_started_is_an_error_of_the_call(monkeypatch: py
         assert await threads.run(int) == 0
 
     asyncio.run(scenario())
+
+
+def test_an_end_that_cannot_be_taken_in_keeps_back_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    results: list[object] = []
+
+    def fail(_result: object, _failure: BaseException | None) -> None:
+        raise LookupError("here")
+
+    async def call() -> None:
+        threads, both = Threads(1, "test"), asyncio.Event()
+
+        def note(result: object, _failure: BaseException | None) -> None:
+            results.append(result)
+            both.set()
+
+        threads.call(lambda: 1, fail)
+        threads.call(lambda: 2, note)
+        async with asyncio.timeout(10):
+            await both.wait()
+        threads.close()
+
+    asyncio.run(call())
+    assert results == [2]
+    assert "could not be taken in" in caplog.text
+
+
+def test_a_call_that_raises_ends_with_what_it_raised() -> None:
+    error = LookupError("here")
+
+    def fail() -> None:
+        raise error
+
+    async def call() -> tuple[object, BaseException | None]:
+        ended: asyncio.Future[tuple[object, BaseException | None]] = asyncio.get_running_loop().create_future()
+        threads = Threads(1, "test")
+        threads.call(fail, lambda result, failure: ended.set_result((result, failure)))
+        try:
+            return await ended
+        finally:
+            threads.close()
+
+    assert asyncio.run(call()) == (None, error)

@@ -148,7 +148,7 @@ class Collector:
             owner = owners[cluster_id]
             connections = self._connections[staged.settings[cluster_id]]
             rate = limits[owner].rate / sharing[owner]
-            endpoint = Endpoint(connections.api, connections.threads.run, connections.slots, limits[owner], rate)
+            endpoint = Endpoint(connections.api, connections.threads, connections.slots, limits[owner], rate)
             settings_of_cluster = Settings(cluster, loaded.config.scrape, loaded.listed.get(cluster_id, ()))
             if cluster_id in before:
                 before[cluster_id].configure(settings_of_cluster, endpoint)

@@ -13,6 +13,7 @@ from exporter.api.attempt import LONGEST_CALL, Attempt
 from exporter.api.client import Exchange, ImportApi
 from exporter.api.errors import ApiError, CallTimeoutError, ConnectError, PayloadError
 from exporter.collector.ratelimit import Permit, RateLimit
+from exporter.threads import Threads
 
 Reply = TypeVar("Reply")
 
@@ -25,7 +26,7 @@ class Endpoint:
     """
 
     api: ImportApi
-    run: Callable[[Callable[[], Any]], asyncio.Future[Any]]
+    threads: Threads
     slots: asyncio.Semaphore
     limit: RateLimit
     rate: float
@@ -63,11 +64,9 @@ class Request(Generic[Reply]):
         self._attempt = Attempt(partial(_call_on, self._loop, permit.sent) if endpoint.rate else None)
         self._timer = self._loop.call_at(min(deadline, self._latest), self.abort)
         try:
-            thread = endpoint.run(partial(_outcome, call, self._attempt))
+            endpoint.threads.call(partial(_outcome, call, self._attempt), self._thread_ended)
         except RuntimeError as error:
             self._loop.call_soon(self._returned, ConnectError(f"no thread can be started for a call: {error}"))
-        else:
-            thread.add_done_callback(self._thread_ended)
 
     def __await__(self) -> Generator[Any, None, Reply | ApiError]:
         """Wait for the outcome; whoever is cancelled meanwhile leaves the call to its deadline."""
@@ -93,8 +92,8 @@ class Request(Generic[Reply]):
             self._attempt.abort()
             self._settle(CallTimeoutError(f"no answer within {limit}, while {phase}"))
 
-    def _thread_ended(self, thread: asyncio.Future[Reply | ApiError]) -> None:
-        self._returned(ConnectError("the call was cancelled") if thread.cancelled() else thread.result())
+    def _thread_ended(self, outcome: Reply | ApiError | None, failure: BaseException | None) -> None:
+        self._returned(ConnectError(f"the call ended with {failure!r}") if outcome is None else outcome)
 
     def _returned(self, outcome: Reply | ApiError) -> None:
         self._permit.done()
@@ -123,7 +122,7 @@ async def explained(endpoint: Endpoint, call: Callable[[Attempt], Exchange], dea
         attempt = Attempt(partial(_call_on, loop, permit.sent))
         timer = loop.call_at(min(deadline, loop.time() + LONGEST_CALL), attempt.abort)
         try:
-            exchange: Exchange = await endpoint.run(partial(call, attempt))
+            exchange: Exchange = await endpoint.threads.run(partial(call, attempt))
         finally:
             timer.cancel()
             permit.done()

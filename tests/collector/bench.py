@@ -25,6 +25,7 @@ from exporter.collector.snapshot import ClusterSnapshot
 from exporter.config import schema
 from exporter.log import FailureLog
 from exporter.model import ErrorClass, Job, ListedJob, ListPage, State
+from exporter.threads import Ended, Threads
 from tests.collector.loop import VirtualLoop
 
 EPOCH = 1_800_000_000.0
@@ -132,8 +133,19 @@ class FakeApi:
             for subject in subjects:
                 self._held.pop(subject, None)
 
-    def run(self, call: Callable[[], Any]) -> asyncio.Future[Any]:
+    def call(self, function: Callable[[], Any], ended: Ended) -> None:
         """Make a call in a task, in place of a thread."""
+
+        def note_end(task: asyncio.Future[Any]) -> None:
+            if task.cancelled():
+                ended(None, asyncio.CancelledError())
+            else:
+                ended(task.result(), None)
+
+        self.run(function).add_done_callback(note_end)
+
+    def run(self, call: Callable[[], Any]) -> asyncio.Future[Any]:
+        """Make a call in a task, in place of a thread, for whoever awaits it."""
         assert isinstance(call, partial)
         subject, attempt = _subject(call.args[0]), call.args[1]
         self.order.append(subject)
@@ -290,7 +302,7 @@ class Bench:
             self.finished.append((cluster_id, collection_name, state))
 
     def _endpoint(self) -> Endpoint:
-        return Endpoint(cast("ImportApi", self.api), self.api.run, self._slots, self.limit, self._rate)
+        return Endpoint(cast("ImportApi", self.api), cast("Threads", self.api), self._slots, self.limit, self._rate)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from exporter.collector.ratelimit import RateLimit
 from exporter.collector.record import Priority, Record
 from exporter.collector.request import Endpoint
 from exporter.model import ErrorClass, File, Job, ListedJob, ListPage, ListTarget, Source, State
+from exporter.threads import Threads
 from tests.collector.bench import EPOCH, errors, settings
 
 DAY = 86_400.0
@@ -46,7 +47,9 @@ class Store:
     def __init__(self, *jobs: str, rate: float = 0.0, **more: Any) -> None:
         self.now = 0.0
         self.clock = Clock(lambda: self.now, lambda: EPOCH + self.now, lambda: 0.5)
-        self._endpoint = Endpoint(cast("ImportApi", None), _no_call, asyncio.Semaphore(1), RateLimit(rate), rate)
+        self._endpoint = Endpoint(
+            cast("ImportApi", None), cast("Threads", None), asyncio.Semaphore(1), RateLimit(rate), rate
+        )
         self.jobs = Jobs(settings(*jobs, **more), self._endpoint, self.clock)
         self._seen: Mapping[str, Record] = {}
 
@@ -92,10 +95,6 @@ class Store:
         return {
             job_id for job_id in before.keys() | self._seen.keys() if before.get(job_id) is not self._seen.get(job_id)
         }
-
-
-def _no_call(_: object) -> asyncio.Future[Any]:
-    raise NotImplementedError
 
 
 def test_a_job_of_which_nothing_is_new_stays_the_same_object() -> None:
