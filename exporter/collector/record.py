@@ -246,8 +246,9 @@ def failed(
 def aged(record: Record, now: float, settings: Settings) -> Record | None:
     """Let time pass: `max_age` and `finished_for`."""
     state = record.state
-    if isinstance(state, Polling) and now >= state.answer.at.monotonic + settings.scrape.max_age:
-        return replace(record, state=Failing(ErrorClass.STARVED, state.answer))
+    if isinstance(state, Polling):
+        current = now < state.answer.at.monotonic + settings.scrape.max_age
+        return record if current else replace(record, state=Failing(ErrorClass.STARVED, state.answer))
     if isinstance(state, Finished | Missing) and now >= ends_at(state, settings):
         if record.source is Source.DISCOVERY:
             return None
