@@ -204,7 +204,8 @@ class ImportApi:
 
     def _without_secrets(self, reply: Reply) -> Reply:
         """Hide the key and the proxy's password where a reply repeats them: they get into no label, log or page."""
-        return replace(reply, body=self._hide_secrets(reply.body))
+        body = self._hide_secrets(reply.body)
+        return reply if body is reply.body else replace(reply, body=body)
 
     def _shown(self, name: str, value: str) -> str:
         if _SECRET_HEADER.search(name):

@@ -40,6 +40,8 @@ class OwnMetrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it untyped
         self._registry = CollectorRegistry()
         self._lock = threading.Lock()
+        # Looked up once, since finding the series of a request costs more than counting it.
+        self._series: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         self._clusters: set[str] = set()
         self.reload_failed = False
         """Whether the configuration, or a job list, was not valid when it was last loaded."""
@@ -103,8 +105,8 @@ class OwnMetrics:
                 return
             self._clusters.add(cluster_id)
             for operation in OPERATIONS:
-                self._requests.labels(cluster_id, operation)
-                self._durations.labels(cluster_id, operation)
+                requests = self._requests.labels(cluster_id, operation)
+                self._series[cluster_id, operation] = requests, self._durations.labels(cluster_id, operation)
                 for error in REQUEST_ERRORS:
                     self._errors.labels(cluster_id, operation, error)
 
@@ -115,6 +117,7 @@ class OwnMetrics:
                 return
             self._clusters.remove(cluster_id)
             for operation in OPERATIONS:
+                del self._series[cluster_id, operation]
                 self._requests.remove(cluster_id, operation)
                 self._durations.remove(cluster_id, operation)
                 for error in REQUEST_ERRORS:
@@ -131,8 +134,9 @@ class OwnMetrics:
         with self._lock:
             if cluster_id not in self._clusters:
                 return
-            self._requests.labels(cluster_id, operation).inc()
-            self._durations.labels(cluster_id, operation).observe(seconds)
+            requests, durations = self._series[cluster_id, operation]
+            requests.inc()
+            durations.observe(seconds)
             if error is not None:
                 self._errors.labels(cluster_id, operation, error).inc()
 
